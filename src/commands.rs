@@ -1,0 +1,5 @@
+//! One file a verb: its arguments, and a function that reads like its help text.
+pub mod audit;
+pub mod invoke;
+pub mod publish;
+pub mod serve;

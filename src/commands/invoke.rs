@@ -1,0 +1,1 @@
+//! (verb not yet written)

@@ -1,0 +1,2 @@
+//! From a finished tree to a layer: what goes in, how it is zipped, what it says of itself.
+pub mod manifest;

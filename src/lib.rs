@@ -1,0 +1,23 @@
+//! phplayer builds PHP layers for AWS Lambda, proves that they load, runs them here, and publishes them.
+//!
+//! The rooms, from the top: a module imports only what stands below it (`tests/it/layering.rs` holds that order).
+#![forbid(unsafe_code)]
+
+pub mod commands;
+pub mod failure;
+pub mod console;
+
+pub mod publish;
+pub mod emulator;
+pub mod audit;
+
+pub mod layer;
+
+pub mod source;
+pub mod recipe;
+
+pub mod elf;
+pub mod archive;
+pub mod progress;
+pub mod target;
+pub mod digest;
