@@ -16,6 +16,7 @@ mod php_version;
 mod reading;
 mod schema;
 mod size;
+mod syntax;
 mod table;
 
 pub use choosing::{Unchosen, choose};
@@ -145,6 +146,12 @@ impl Sapis {
     }
 }
 
+impl serde::Serialize for Sapis {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
 /// Sizes beyond which the build fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, schemars::JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -158,7 +165,7 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq, schemars::JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Vendor {
-    /// The folder with composer.json, seen from the recipe's folder; see [`Recipe::beside`].
+    /// The folder with composer.json, seen from the recipe's folder.
     pub project: PathBuf,
     /// Whether `require-dev` is installed too.
     #[schemars(default)]

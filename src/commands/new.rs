@@ -63,13 +63,13 @@ enum NewError {
     #[error("`{}` exists", path.display())]
     #[diagnostic(help("edit it, or take another name: `phplayer new` overwrites nothing"))]
     Exists { path: PathBuf },
-    #[error("cannot read what the project requires: {0}")]
+    #[error("cannot read what the project requires")]
     #[diagnostic(help("name the project's composer.json"))]
     Unread(#[source] io::Error),
     #[error("`{}` is not a composer.json: {error}", path.display())]
     #[diagnostic(help("`composer validate` says more"))]
     NotComposer { path: PathBuf, error: serde_json::Error },
-    #[error("cannot write the recipe: {0}")]
+    #[error("cannot write the recipe")]
     #[diagnostic(help("write into a folder that is yours: `phplayer new NAME` makes one where you stand"))]
     Unwritten(#[source] io::Error),
 }

@@ -15,7 +15,7 @@ pub enum Unchosen {
     #[error("`recipes/` holds several recipes")]
     #[diagnostic(help("name one of them: {}", choices.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ")))]
     Several { choices: Vec<PathBuf> },
-    #[error("cannot look for recipes: {0}")]
+    #[error("cannot look for recipes")]
     #[diagnostic(help("name the recipe's path"))]
     Unreadable(#[from] io::Error),
 }

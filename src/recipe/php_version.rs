@@ -35,9 +35,9 @@ impl PhpVersion {
             let plain = part.bytes().all(|byte| byte.is_ascii_digit()) && (part.len() == 1 || !part.starts_with('0'));
             if plain { part.parse().ok() } else { None }
         };
-        match text.split('.').map(number).collect::<Option<Vec<u16>>>()?.as_slice() {
-            &[major, minor] => Some(Self::Series { major, minor }),
-            &[major, minor, patch] => Some(Self::Exact { major, minor, patch }),
+        match *text.split('.').map(number).collect::<Option<Vec<u16>>>()?.as_slice() {
+            [major, minor] => Some(Self::Series { major, minor }),
+            [major, minor, patch] => Some(Self::Exact { major, minor, patch }),
             _ => None,
         }
     }

@@ -1,7 +1,6 @@
 //! From the text of a recipe to a [`Recipe`], or to everything that is wrong with it.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use super::mistake::{Mistake, Mistakes, Refusal, choice};
 use super::name::{ExtensionName, LayerName};
 use super::php_version::PhpVersion;
 use super::size::ByteSize;
+use super::syntax;
 use super::table::{Table, wrong_type};
 use super::{Engine, Limits, Publish, Recipe, Sapi, Sapis, Vendor, Waiver};
 use crate::target::{Arch, Base};
@@ -24,12 +24,7 @@ pub fn parse(name: &str, text: &str) -> Result<Recipe, Mistakes> {
     let (file, errors) = DeTable::parse_recoverable(text);
     let mut notes = Vec::new();
     let recipe = read(name, text, &file, &mut notes);
-    let syntax: Vec<_> = errors.iter().map(|error| syntax_mistake(text, error)).collect();
-    if !syntax.is_empty() {
-        // What was salvaged from a broken line, or is missing because of it, would be a second complaint about one slip.
-        notes.retain(|note| !note.span.is_empty() && !syntax.iter().any(|broken| share_line(text, note, broken)));
-        notes.extend(syntax);
-    }
+    syntax::judge(text, &errors, &mut notes);
     match recipe {
         Some(recipe) if notes.is_empty() => Ok(recipe),
         _ => Err(Mistakes::in_source(NamedSource::new(name, Arc::from(text)), notes)),
@@ -42,7 +37,7 @@ fn read(name: &str, text: &str, file: &Spanned<DeTable<'_>>, notes: &mut Vec<Mis
     let layer = root.required("name", "\"my-layer\"", notes, LayerName::from_str);
     let php = root.required("php", "\"8.4\"", notes, PhpVersion::from_str);
     let base = root.text("base", notes, choice("base", &Base::ALL, Base::name));
-    let arch = root.texts("arch", notes, choice("architecture", &Arch::ALL, Arch::name));
+    let arch = root.texts("arch", notes, architecture);
     let engine = root.text("engine", notes, choice("engine", &Engine::ALL, Engine::name));
     let sapi = sapis(&mut root, notes);
     let extensions = root.texts("extensions", notes, ExtensionName::from_str);
@@ -80,6 +75,19 @@ fn read(name: &str, text: &str, file: &Spanned<DeTable<'_>>, notes: &mut Vec<Mis
         publish,
         waive,
         source: NamedSource::new(name, Arc::from(text)),
+    })
+}
+
+/// The names that Docker and GNU use lead to Lambda's.
+fn architecture(text: &str) -> Result<Arch, Refusal> {
+    let meant = match text {
+        "aarch64" | "arm64v8" | "armv8" => Some(Arch::Arm64),
+        "amd64" | "x64" | "x86-64" => Some(Arch::X86_64),
+        _ => None,
+    };
+    choice("architecture", &Arch::ALL, Arch::name)(text).map_err(|refusal| match meant {
+        Some(meant) => Refusal::new(refusal.message, format!("Lambda says `{meant}`"), format!("write `{meant}`")),
+        None => refusal,
     })
 }
 
@@ -130,7 +138,7 @@ fn settings(entries: &DeTable<'_>, prefix: &str, ini: &mut BTreeMap<String, IniV
 }
 
 fn setting(name: &str, value: &Spanned<DeValue<'_>>, notes: &mut Vec<Mistake>) -> Option<IniValue> {
-    let takes = "a text, a whole number, or true or false";
+    let takes = format!("`{name}` takes a text, a whole number, or true or false");
     match value.get_ref() {
         DeValue::String(text) => IniValue::text(text).map_err(|refusal| notes.push(refusal.at(value.span()))).ok(),
         DeValue::Boolean(flag) => Some(IniValue::from(*flag)),
@@ -149,11 +157,11 @@ fn setting(name: &str, value: &Spanned<DeValue<'_>>, notes: &mut Vec<Mistake>) -
         },
         DeValue::Float(number) => {
             let help = format!("put it in quotes: \"{number}\"");
-            notes.push(wrong_type(&format!("`{name}`"), value, takes, Some(help)));
+            notes.push(wrong_type(&takes, value, Some(help)));
             None
         }
         DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
-            notes.push(wrong_type(&format!("`{name}`"), value, takes, None));
+            notes.push(wrong_type(&takes, value, None));
             None
         }
     }
@@ -177,8 +185,8 @@ fn vendor(mut table: Table<'_>, notes: &mut Vec<Mistake>) -> Option<Vendor> {
 
 fn publish(mut table: Table<'_>, notes: &mut Vec<Mistake>) -> Publish {
     let regions = table.texts("regions", notes, region).into_iter().map(Spanned::into_inner).collect();
-    let description = table.text("description", notes, at_most(256)).map(Spanned::into_inner);
-    let license = table.text("license", notes, at_most(512)).map(Spanned::into_inner);
+    let description = table.text("description", notes, at_most("description", 256)).map(Spanned::into_inner);
+    let license = table.text("license", notes, at_most("license", 512)).map(Spanned::into_inner);
     let public = table.flag("public", notes).unwrap_or(false);
     table.end(notes);
     Publish { regions, description, license, public }
@@ -204,12 +212,12 @@ fn filled(what: &'static str, help: String) -> impl Fn(&str) -> Result<String, R
 }
 
 /// AWS counts characters and refuses the whole call.
-fn at_most(limit: usize) -> impl Fn(&str) -> Result<String, Refusal> {
+fn at_most(key: &'static str, limit: usize) -> impl Fn(&str) -> Result<String, Refusal> {
     move |text| match text.chars().count() {
         count if count > limit => {
             let help = format!("shorten it by {} characters", count - limit);
             Err(Refusal::new(
-                format!("longer than the {limit} characters AWS takes"),
+                format!("`{key}` is longer than the {limit} characters AWS takes"),
                 format!("{count} characters"),
                 help,
             ))
@@ -234,31 +242,4 @@ fn region(text: &str) -> Result<String, Refusal> {
     }
     let help = "regions are written like `eu-west-1`".to_owned();
     Err(Refusal::new(format!("`{text}` is not the name of a region"), "not a region", help))
-}
-
-fn syntax_mistake(text: &str, error: &toml::de::Error) -> Mistake {
-    let (message, expected) = error.message().split_once(", ").unwrap_or((error.message(), ""));
-    let span = error.span().unwrap_or(0..0);
-    let at_end = span.start >= text.len();
-    let label = match expected {
-        "" if at_end => "the file ends here".to_owned(),
-        "" => "here".to_owned(),
-        expected => expected.replace("expected nothing", "nothing more is expected here"),
-    };
-    Mistake { message: format!("the file is not TOML: {message}"), span, label, help: None }
-}
-
-fn share_line(text: &str, one: &Mistake, other: &Mistake) -> bool {
-    let lines = |span: &Range<usize>| {
-        let from = text[..floor(text, span.start)].rfind('\n').map_or(0, |at| at + 1);
-        let end = floor(text, span.end.max(span.start));
-        from..text[end..].find('\n').map_or(text.len(), |at| end + at) + 1
-    };
-    let (one, other) = (lines(&one.span), lines(&other.span));
-    one.start < other.end && other.start < one.end
-}
-
-/// A syntax error may point into the middle of a letter.
-fn floor(text: &str, at: usize) -> usize {
-    text.floor_char_boundary(at)
 }

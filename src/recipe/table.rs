@@ -40,7 +40,7 @@ impl<'t> Table<'t> {
         read: impl Fn(&str) -> Result<T, Refusal>,
     ) -> Option<Spanned<T>> {
         let value = self.take(key)?;
-        word(key, value, notes, &read)
+        word(&format!("`{key}` takes a text"), value, notes, &read)
     }
 
     /// The same for a text that must be there.
@@ -76,12 +76,12 @@ impl<'t> Table<'t> {
                 DeValue::String(text) => format!("write {key} = [{:?}]", text.as_ref()),
                 _ => format!("write {key} = [\"…\"]"),
             };
-            notes.push(wrong_type(&format!("`{key}`"), value, "a list of texts", Some(help)));
+            notes.push(wrong_type(&format!("`{key}` takes a list of texts"), value, Some(help)));
             return Vec::new();
         };
         let mut read_so_far: Vec<Spanned<T>> = Vec::new();
         for value in words.iter() {
-            let Some(found) = word(key, value, notes, &read) else { continue };
+            let Some(found) = word(&format!("`{key}` takes a list of texts"), value, notes, &read) else { continue };
             if read_so_far.iter().any(|earlier| earlier.get_ref() == found.get_ref()) {
                 notes.push(twice(value, key));
             } else {
@@ -95,7 +95,7 @@ impl<'t> Table<'t> {
         let value = self.take(key)?;
         let DeValue::Boolean(flag) = value.get_ref() else {
             let help = format!("write {key} = true or {key} = false");
-            notes.push(wrong_type(&format!("`{key}`"), value, "true or false", Some(help)));
+            notes.push(wrong_type(&format!("`{key}` takes true or false"), value, Some(help)));
             return None;
         };
         Some(*flag)
@@ -117,7 +117,7 @@ impl<'t> Table<'t> {
         let Some(value) = self.take(key) else { return Vec::new() };
         let DeValue::Array(tables) = value.get_ref() else {
             let help = format!("write {name} above it");
-            notes.push(wrong_type(&format!("`{key}`"), value, "a list of tables", Some(help)));
+            notes.push(wrong_type(&format!("`{key}` takes a list of tables"), value, Some(help)));
             return Vec::new();
         };
         tables.iter().filter_map(|value| inner(key, name, value, notes)).collect()
@@ -142,7 +142,7 @@ impl<'t> Table<'t> {
 }
 
 fn word<T>(
-    key: &str,
+    takes: &str,
     value: &Spanned<DeValue<'_>>,
     notes: &mut Vec<Mistake>,
     read: &impl Fn(&str) -> Result<T, Refusal>,
@@ -155,10 +155,15 @@ fn word<T>(
                 DeValue::Float(number) => Some(number.to_string()),
                 DeValue::Boolean(flag) => Some(flag.to_string()),
                 DeValue::Datetime(date) => Some(date.to_string()),
+                DeValue::Array(list) if list.len() == 1 => list[0].get_ref().as_str().map(str::to_owned),
                 DeValue::String(_) | DeValue::Array(_) | DeValue::Table(_) => None,
             };
-            let help = bare.map(|bare| format!("put it in quotes: \"{bare}\""));
-            notes.push(wrong_type(&format!("`{key}`"), value, "a text", help));
+            // Quotes alone would only lead to the next mistake where the text is refused too.
+            let help = bare.and_then(|bare| match read(&bare) {
+                Ok(_) => Some(format!("write it in quotes: \"{bare}\"")),
+                Err(refusal) => refusal.help,
+            });
+            notes.push(wrong_type(takes, value, help));
             return None;
         }
     };
@@ -179,14 +184,14 @@ fn inner<'t>(
 ) -> Option<Table<'t>> {
     let DeValue::Table(entries) = value.get_ref() else {
         let help = format!("write {name} on a line of its own, and its keys below");
-        notes.push(wrong_type(&format!("`{key}`"), value, "a table", Some(help)));
+        notes.push(wrong_type(&format!("`{key}` takes a table"), value, Some(help)));
         return None;
     };
     Some(Table { name: Some(name), span: value.span(), entries, taken: Vec::new() })
 }
 
-/// A value of another type than `what` takes.
-pub(crate) fn wrong_type(what: &str, value: &Spanned<DeValue<'_>>, takes: &str, help: Option<String>) -> Mistake {
+/// A value of another type than `takes` says.
+pub(crate) fn wrong_type(takes: &str, value: &Spanned<DeValue<'_>>, help: Option<String>) -> Mistake {
     let is = match value.get_ref() {
         DeValue::String(_) => "a text",
         DeValue::Integer(_) | DeValue::Float(_) => "a number",
@@ -195,7 +200,7 @@ pub(crate) fn wrong_type(what: &str, value: &Spanned<DeValue<'_>>, takes: &str, 
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     };
-    Mistake { message: format!("{what} takes {takes}"), span: value.span(), label: format!("this is {is}"), help }
+    Mistake { message: takes.to_owned(), span: value.span(), label: format!("this is {is}"), help }
 }
 
 fn twice(value: &Spanned<DeValue<'_>>, key: &str) -> Mistake {

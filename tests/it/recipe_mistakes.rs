@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use phplayer::commands::new;
+use phplayer::console::{Console, Talk};
+use phplayer::failure::Kind;
 use phplayer::recipe::{self, Mistakes};
 
 /// The report as it stands in a log: no colour, no links, 100 columns.
@@ -55,6 +58,37 @@ fn a_later_stage_points_into_the_recipe_too() {
         recipe.mistake(unknown.span(), "`redsi` is not a known extension", "no php-extensions/redsi.toml", help);
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("recipe_later_stage", shown(&Mistakes::new(&recipe, vec![mistake])));
+    });
+}
+
+#[test]
+fn new_refuses_in_the_same_words() {
+    let args = || new::Args {
+        name: "shop".to_owned(),
+        php: "8.4".to_owned(),
+        ext: Vec::new(),
+        arch: Vec::new(),
+        here: false,
+        from_composer: None,
+    };
+    let wrong = [
+        new::Args { name: "php-8.4".to_owned(), ..args() },
+        new::Args { php: "latest".to_owned(), ..args() },
+        new::Args { ext: vec!["../evil".to_owned()], ..args() },
+        new::Args { from_composer: Some("no/composer.json".into()), ..args() },
+        new::Args { from_composer: Some("Cargo.toml".into()), ..args() },
+    ];
+    let console = Console::new(Talk::Quiet, false);
+    let reports: Vec<_> = wrong
+        .into_iter()
+        .map(|args| {
+            let failure = new::run(args, &console).expect_err("a refusal");
+            assert_eq!(failure.kind, Kind::Input);
+            shown(failure.report.as_ref())
+        })
+        .collect();
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("new_refuses", reports.join("\n"));
     });
 }
 
