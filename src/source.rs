@@ -25,7 +25,7 @@ pub use place::{Attempt, Place, Reason};
 pub use signature::{SignatureBy, SignatureFault, UnknownKey};
 
 /// One piece of code at one version, in one or more packings (upstream's, and perhaps Debian's).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Pinned {
     pub name: String,
     pub version: String,
@@ -33,7 +33,7 @@ pub struct Pinned {
 }
 
 /// One file, known by its digest, and where it may be had. The first name found among the places is its file name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Alternative {
     pub sha256: Digest,
     pub urls: Vec<String>,

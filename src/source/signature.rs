@@ -15,9 +15,15 @@ const KEYS: &[(&str, &str)] = &[
 ];
 
 /// The name of a key file that phplayer carries, for example `php`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(into = "String")]
 pub struct SignatureBy(&'static str);
+
+impl<'de> serde::Deserialize<'de> for SignatureBy {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::try_from(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
 
 /// A definition names a signer whose keys phplayer does not have.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
