@@ -12,6 +12,7 @@ pub mod emulator;
 pub mod audit;
 
 pub mod layer;
+pub mod vendor;
 pub mod engine;
 pub mod toolchain;
 
