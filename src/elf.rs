@@ -37,6 +37,8 @@ pub struct Dynamic {
     pub versions_defined: Vec<String>,
     /// `DT_TEXTREL`, or `DF_TEXTREL` in `DT_FLAGS`.
     pub text_relocations: bool,
+    /// `DT_RELR`: glibc before 2.36 does not know them and leaves the addresses as they are.
+    pub packed_relocations: bool,
 }
 
 /// Where the file asks the loader to look. A `DT_RUNPATH` makes the loader ignore a `DT_RPATH` beside it.
@@ -84,7 +86,8 @@ pub enum Machine {
 pub enum Kind {
     /// Linked for a fixed address.
     Executable,
-    /// A shared library, or a position independent executable.
+    /// Linked for any address, and marked as a program (`DF_1_PIE`).
+    PositionIndependentExecutable,
     Shared,
     /// Not meant to be loaded: object files, core dumps.
     Unloadable,
@@ -130,9 +133,14 @@ impl Facts {
         }
     }
 
-    /// Whether it is a program, not a library: it names its loader, or is linked for a fixed address.
+    /// Whether it is a program, not a library. (Some libraries can be run too, and name their loader.)
     pub fn is_program(&self) -> bool {
-        self.interpreter.is_some() || self.kind == Kind::Executable
+        self.interpreter.is_some() || matches!(self.kind, Kind::Executable | Kind::PositionIndependentExecutable)
+    }
+
+    /// Whether the base's loader has a part in it: every library, and every program that names a loader.
+    pub fn is_loaded_dynamically(&self) -> bool {
+        self.dynamic.is_some() && (self.interpreter.is_some() || self.kind == Kind::Shared)
     }
 }
 
@@ -150,6 +158,8 @@ impl std::fmt::Display for Machine {
         match self {
             Machine::X86_64 => f.write_str("x86_64"),
             Machine::Aarch64 => f.write_str("arm64"),
+            Machine::Unknown(3) => f.write_str("x86"),
+            Machine::Unknown(40) => f.write_str("arm"),
             Machine::Unknown(number) => write!(f, "machine {number}"),
         }
     }

@@ -137,22 +137,26 @@ impl Budget {
         self.left = left;
         let mut reader = reader.take(claimed + 1);
         match classify(&mut reader) {
-            Ok(_) if reader.limit() == 0 => {
-                Content::Unreadable(format!("it holds more than the {claimed} bytes it claims"))
-            }
+            Ok(_) if reader.limit() == 0 => Content::Unreadable(more_than(claimed)),
             Ok(content) => content,
             Err(error) => Content::Unreadable(error.to_string()),
         }
     }
 
-    /// Reads a file whole; none where it is larger than `limit` bytes.
-    fn small(&mut self, reader: impl Read, limit: u64) -> std::io::Result<Option<Vec<u8>>> {
+    /// Reads a small file of a claimed size whole.
+    fn small(&mut self, reader: impl Read, claimed: u64, limit: u64) -> Result<Vec<u8>, String> {
+        if claimed > limit || claimed > self.left {
+            return Err(format!("{claimed} bytes are too many for it"));
+        }
+        self.left -= claimed;
         let mut bytes = Vec::new();
-        reader.take(limit.min(self.left) + 1).read_to_end(&mut bytes)?;
-        let count = bytes.len() as u64;
-        self.left -= count.min(self.left);
-        Ok((count <= limit).then_some(bytes))
+        reader.take(claimed + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        if bytes.len() as u64 > claimed { Err(more_than(claimed)) } else { Ok(bytes) }
     }
+}
+
+fn more_than(claimed: u64) -> String {
+    format!("it holds more than the {claimed} bytes it claims")
 }
 
 fn classify(reader: &mut impl Read) -> std::io::Result<Content> {
@@ -179,9 +183,8 @@ fn shebang(line: &[u8]) -> String {
     text.trim_start_matches([' ', '\t']).split([' ', '\t']).next().unwrap_or_default().to_owned()
 }
 
-fn parse_manifest(bytes: Option<Vec<u8>>) -> ManifestFound {
-    let Some(bytes) = bytes else { return ManifestFound::Unreadable(format!("more than {MANIFEST_LIMIT} bytes")) };
-    match serde_json::from_slice(&bytes) {
+fn parse_manifest(bytes: &[u8]) -> ManifestFound {
+    match serde_json::from_slice(bytes) {
         Ok(manifest) => ManifestFound::Sound(Box::new(manifest)),
         Err(error) => ManifestFound::Unreadable(error.to_string()),
     }
@@ -190,6 +193,8 @@ fn parse_manifest(bytes: Option<Vec<u8>>) -> ManifestFound {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::Policy;
+    use crate::target::{Base, Target};
 
     #[test]
     fn a_script_names_its_interpreter_to_the_byte() {
@@ -197,6 +202,14 @@ mod tests {
         assert_eq!(shebang(b" /usr/bin/env php"), "/usr/bin/env");
         assert_eq!(shebang(b"/bin/sh\r\n"), "/bin/sh\r");
         assert_eq!(shebang(b""), "");
+    }
+
+    #[test]
+    fn what_is_left_unread_is_always_too_large() {
+        for base in Base::ALL {
+            let policy = Policy::for_target(Target { arch: Arch::X86_64, base });
+            assert!(policy.limits.unzipped <= READ_LIMIT);
+        }
     }
 
     #[test]

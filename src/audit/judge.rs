@@ -17,7 +17,7 @@ pub(super) fn judge(contents: &Contents, policy: &Policy) -> Report {
     let mut findings = whole(contents, policy);
     findings.extend(duplicates(contents));
     findings.extend(manifest(contents, policy));
-    findings.extend(bootstrap(contents));
+    findings.extend(bootstrap(contents, &mounted));
     for entry in &contents.entries {
         findings.extend(name_and_mode(entry));
         findings.extend(match &entry.node {
@@ -103,35 +103,34 @@ fn manifest(contents: &Contents, policy: &Policy) -> Vec<Finding> {
 }
 
 /// Only a layer that brings PHP itself needs a `bootstrap`; one that is there must work in any case.
-fn bootstrap(contents: &Contents) -> Vec<Finding> {
+fn bootstrap(contents: &Contents, mounted: &Mounted<'_>) -> Vec<Finding> {
     let named = |name: &str| contents.entries.iter().find(|entry| canonical(entry) == name);
     let object = |message: &str| vec![Finding::new(Rule::BadBootstrap, Some("bootstrap"), message.to_owned(), vec![])];
-    match named("bootstrap") {
-        None => {
-            let says_so = contents.manifest().is_some_and(|manifest| manifest.kind == Kind::Runtime);
-            if says_so || named("bin/php").is_some() {
-                let message = "the layer brings a PHP runtime but no `bootstrap`".to_owned();
-                vec![Finding::new(Rule::MissingBootstrap, None, message, vec![])]
-            } else {
-                vec![]
-            }
+    if named("bootstrap").is_none() {
+        let says_so = contents.manifest().is_some_and(|manifest| manifest.kind == Kind::Runtime);
+        if !says_so && named("bin/php").is_none() {
+            return vec![];
         }
-        Some(Entry { node: Node::Folder, .. }) => object("it is a folder"),
-        Some(Entry { node: Node::Symlink { .. }, .. }) => vec![],
-        Some(Entry { mode: Some(mode), .. }) if mode & 0o111 != 0o111 => {
+        let message = "the layer brings a PHP runtime but no `bootstrap`".to_owned();
+        return vec![Finding::new(Rule::MissingBootstrap, None, message, vec![])];
+    }
+    // A link that leads nowhere has its own rule.
+    let End::Inside(end) = mounted.follow(&mounted.absolute("bootstrap")) else { return vec![] };
+    let Some(Entry { node: Node::File(content), mode, .. }) = named(&end) else { return object("it is a folder") };
+    match (mode, content) {
+        (None, _) => object("the archive stores no modes, so it will not be executable"),
+        (Some(mode), _) if mode & 0o111 != 0o111 => {
             object(&format!("its mode is {mode:04o}: not everybody may execute it"))
         }
-        Some(Entry { mode: None, .. }) => object("the archive stores no modes, so it will not be executable"),
-        Some(Entry { node: Node::File(content), .. }) => match content {
-            Content::Data => object("it is neither an ELF program nor a script with a `#!` line"),
-            Content::Script { interpreter } if interpreter.ends_with('\r') => {
-                object("its `#!` line ends with CR LF, and the CR becomes part of the interpreter's name")
-            }
-            Content::Script { interpreter } if !interpreter.starts_with('/') => {
-                object(&format!("its `#!` line names `{interpreter}`, which is no absolute path"))
-            }
-            _ => vec![],
-        },
+        (_, Content::Data) => object("it is neither an ELF program nor a script with a `#!` line"),
+        (_, Content::Elf(facts)) if !facts.is_program() => object("it is a library, not a program"),
+        (_, Content::Script { interpreter }) if interpreter.ends_with('\r') => {
+            object("its `#!` line ends with CR LF, and the CR becomes part of the interpreter's name")
+        }
+        (_, Content::Script { interpreter }) if !interpreter.starts_with('/') => {
+            object(&format!("its `#!` line names `{interpreter}`, which is no absolute path"))
+        }
+        (Some(_), _) => vec![],
     }
 }
 
@@ -171,7 +170,7 @@ fn file(entry: &Entry, content: &Content, mounted: &Mounted<'_>, policy: &Policy
         Content::Elf(facts) => elf_file(entry, facts, mounted, policy),
         Content::DamagedElf(why) => object(Rule::DamagedElf, why.clone()),
         Content::Unreadable(why) => object(Rule::CorruptEntry, format!("it cannot be unpacked: {why}")),
-        // Too large a layer is objected to as a whole.
+        // Files are left unread only above the limit, and that is objected to for the layer as a whole.
         Content::Script { .. } | Content::Data | Content::Unread => vec![],
     }
 }
@@ -194,25 +193,35 @@ fn elf_file(entry: &Entry, facts: &Facts, mounted: &Mounted<'_>, policy: &Policy
         let message = format!("its loader is {interpreter}; on {} that is {}", policy.target, policy.interpreter);
         object(Rule::WrongInterpreter, message);
     }
+    // The kernel does not look at the level: a static program is its own judge.
     if let (Some(needs), Some(has)) = (facts.isa, policy.isa)
+        && facts.is_loaded_dynamically()
         && needs > has
     {
         object(Rule::IsaLevel, format!("it needs {needs}; Lambda surely has {has}"));
     }
-    match (facts.stack, &facts.dynamic) {
+    match (facts.stack, facts.is_loaded_dynamically()) {
         (Stack::Executable, _) => object(Rule::ExecutableStack, "it asks for an executable stack".to_owned()),
-        (Stack::Unsaid, Some(_)) => {
+        (Stack::Unsaid, true) => {
             let message = "it has no PT_GNU_STACK header, which glibc takes as asking for an executable stack";
             object(Rule::ExecutableStack, message.to_owned());
         }
         (Stack::Plain | Stack::Unsaid, _) => {}
     }
-    if facts.dynamic.as_ref().is_some_and(|dynamic| dynamic.text_relocations) {
+    let dynamic = facts.dynamic.as_ref();
+    if facts.is_loaded_dynamically() && dynamic.is_some_and(|dynamic| dynamic.packed_relocations) {
+        object(Rule::PackedRelocations, "its relocations are packed (DT_RELR)".to_owned());
+    }
+    if dynamic.is_some_and(|dynamic| dynamic.text_relocations) {
         object(Rule::TextRelocations, "the loader must write to its code".to_owned());
     }
     let is_bootstrap = canonical(entry) == "bootstrap";
-    if facts.is_program() && !is_bootstrap && entry.mode.is_some_and(|mode| mode & 0o111 != 0o111) {
-        object(Rule::NotExecutable, format!("its mode is {:04o}", entry.mode.unwrap_or_default()));
+    if let Some(mode) = entry.mode
+        && mode & 0o111 != 0o111
+        && facts.is_program()
+        && !is_bootstrap
+    {
+        object(Rule::NotExecutable, format!("its mode is {mode:04o}"));
     }
     findings
 }

@@ -139,6 +139,9 @@ rules! {
     TextRelocations, "text-relocations", Error, Possible,
         "Code that the loader must write to cannot be shared or protected, and hardened kernels refuse it.",
         "Compile everything with `-fPIC` and link with `-Wl,-z,text`.";
+    PackedRelocations, "packed-relocations", Error, Possible,
+        "glibc before 2.36 does not know packed relative relocations: the file loads, and crashes at the first of them.",
+        "Link without `-Wl,-z,pack-relative-relocs` (lld: `--pack-dyn-relocs=none`).";
     // The waivers.
     UnknownWaiver, "unknown-waiver", Warning, Refused,
         "The manifest accepts an objection that no rule makes, or that cannot be accepted.",

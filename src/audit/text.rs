@@ -55,10 +55,15 @@ pub fn rules() -> String {
 fn headline(report: &Report) -> String {
     let path = printable(&report.subject.path().display().to_string());
     let zipped = match report.subject {
-        Subject::Zip { zipped, .. } => format!(" · {zipped} bytes zipped"),
+        Subject::Zip { zipped, .. } => format!(" · {} zipped", mebibytes(zipped)),
         Subject::Folder { .. } => String::new(),
     };
-    format!("{path} · {}{zipped} · {} bytes unpacked", report.target, report.unzipped)
+    format!("{path} · {}{zipped} · {} unpacked", report.target, mebibytes(report.unzipped))
+}
+
+/// In the unit of Lambda's limits.
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / 1_048_576.0)
 }
 
 fn lines(finding: &Finding) -> String {

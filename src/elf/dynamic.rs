@@ -35,6 +35,7 @@ pub(super) fn read<Elf: FileHeader<Endian = Endianness>>(
             elf::DT_SONAME => dynamic.soname = Some(string(strings, entry.val(endian))?),
             elf::DT_RPATH => rpath = Some(string(strings, entry.val(endian))?),
             elf::DT_RUNPATH => runpath = Some(string(strings, entry.val(endian))?),
+            elf::DT_RELR => dynamic.packed_relocations = true,
             elf::DT_TEXTREL => dynamic.text_relocations = true,
             elf::DT_FLAGS => dynamic.text_relocations |= entry.val(endian) & elf::DF_TEXTREL.0 != 0,
             _ => {}
@@ -54,6 +55,12 @@ pub(super) fn read<Elf: FileHeader<Endian = Endianness>>(
         dynamic.versions_defined = table.definitions()?;
     }
     Ok(dynamic)
+}
+
+/// Whether the dynamic section marks its file as a program.
+pub(super) fn is_program<Entry: Dyn<Endian = Endianness>>(entries: &[Entry], endian: Endianness) -> bool {
+    let mut live = entries.iter().take_while(|entry| entry.tag(endian) != elf::DT_NULL);
+    live.any(|entry| entry.tag(endian) == elf::DT_FLAGS_1 && entry.val(endian) & elf::DF_1_PIE.0 != 0)
 }
 
 /// The file as it would lie in memory.

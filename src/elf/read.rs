@@ -55,6 +55,9 @@ fn read_as<Elf: FileHeader<Endian = Endianness>>(data: &[u8], class: Class) -> R
             }
             elf::PT_DYNAMIC => {
                 let entries = segment.dynamic(endian, data).map_err(damaged)?.unwrap_or_default();
+                if facts.kind == Kind::Shared && dynamic::is_program(entries, endian) {
+                    facts.kind = Kind::PositionIndependentExecutable;
+                }
                 facts.dynamic = Some(dynamic::read::<Elf>(entries, segments, endian, data)?);
             }
             _ => {}
@@ -119,7 +122,8 @@ mod tests {
             dynamic.versions_needed.iter().any(|need| need.version == "GLIBC_2.36" && need.strength == Strength::Hard),
             "{dynamic:?}"
         );
-        assert!(facts.is_program());
+        assert_eq!(facts.kind, Kind::PositionIndependentExecutable);
+        assert!(facts.is_program() && facts.is_loaded_dynamically());
     }
 
     #[test]
@@ -142,6 +146,21 @@ mod tests {
         assert_eq!(fixture("execstack.so").stack, Stack::Executable);
         assert!(fixture("textrel.so").dynamic.expect("a dynamic section").text_relocations);
         assert_eq!(fixture("v3.so").isa, Some(IsaLevel::V3));
+    }
+
+    #[test]
+    fn a_static_program_has_no_loader() {
+        let facts = fixture("static");
+        assert!(facts.is_program() && !facts.is_loaded_dynamically());
+        let pie = fixture("static-pie");
+        assert_eq!((pie.kind, &pie.interpreter), (Kind::PositionIndependentExecutable, &None));
+        assert!(pie.is_program() && !pie.is_loaded_dynamically());
+    }
+
+    #[test]
+    fn packed_relocations_are_seen() {
+        assert!(fixture("relr.so").dynamic.expect("a dynamic section").packed_relocations);
+        assert!(!fixture("plain.so").dynamic.expect("a dynamic section").packed_relocations);
     }
 
     #[test]

@@ -1,90 +1,17 @@
 //! `audit`: each rule with a layer that breaks it and one that does not, what people see, and layers meant to hurt.
 
 use std::io::{Cursor, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use phplayer::audit::{AuditError, Contents, Policy, Report, Reports, Rule, Waiver, inspect, sarif, text};
-use phplayer::commands::audit::{Args, Format, render, reports};
-use phplayer::failure::Kind;
-use phplayer::target::{Arch, Base, Target};
-use tempfile::TempDir;
+use phplayer::audit::{AuditError, Contents, Report, Reports, Rule, Waiver, inspect, sarif, text};
+use phplayer::target::Arch;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-/// A layer zip in the making.
-struct Layer {
-    zip: ZipWriter<Cursor<Vec<u8>>>,
-}
+mod answer;
+mod layer;
 
-impl Layer {
-    fn new() -> Self {
-        Self { zip: ZipWriter::new(Cursor::new(Vec::new())) }
-    }
-
-    /// A runtime layer with nothing to object to.
-    fn runtime() -> Self {
-        Self::new().file("bootstrap", 0o755, b"#!/bin/sh\n").file("bin/php", 0o755, &elf("program"))
-    }
-
-    fn file(mut self, name: &str, mode: u32, bytes: &[u8]) -> Self {
-        self.zip.start_file(name, SimpleFileOptions::default().unix_permissions(mode)).expect("an entry");
-        self.zip.write_all(bytes).expect("memory");
-        self
-    }
-
-    fn elf(self, name: &str, fixture: &str) -> Self {
-        self.file(name, 0o755, &elf(fixture))
-    }
-
-    fn link(mut self, name: &str, target: &str) -> Self {
-        self.zip.add_symlink(name, target, SimpleFileOptions::default()).expect("an entry");
-        self
-    }
-
-    fn folder(mut self, name: &str, mode: u32) -> Self {
-        self.zip.add_directory(name, SimpleFileOptions::default().unix_permissions(mode)).expect("an entry");
-        self
-    }
-
-    fn manifest(self, changes: &[(&str, serde_json::Value)]) -> Self {
-        let mut manifest = serde_json::json!({
-            "schema": 1, "kind": "runtime", "layer": "php-84-x86_64", "description": "", "license": "",
-            "recipe": "php-84", "base": "al2023", "arch": ["x86_64"], "versions": {},
-        });
-        for (key, value) in changes {
-            manifest[key] = value.clone();
-        }
-        self.file("phplayer/manifest.json", 0o644, manifest.to_string().as_bytes())
-    }
-
-    fn bytes(self) -> Vec<u8> {
-        self.zip.finish().expect("memory").into_inner()
-    }
-
-    fn report(self) -> Report {
-        audit(&self.bytes(), Arch::X86_64).0
-    }
-}
-
-fn elf(fixture: &str) -> Vec<u8> {
-    fs_err::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/elf").join(fixture)).expect("a fixture")
-}
-
-fn policy(arch: Arch) -> Policy {
-    Policy::for_target(Target { arch, base: Base::Al2023 })
-}
-
-fn written(bytes: &[u8]) -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("layer.zip");
-    fs_err::write(&path, bytes).expect("a file");
-    (folder, path)
-}
-
-fn audit(bytes: &[u8], arch: Arch) -> (Report, TempDir) {
-    let (folder, path) = written(bytes);
-    (inspect(&path, &policy(arch)).expect("a report"), folder)
-}
+use layer::{Layer, audit, claiming, elf, policy, renamed, written};
 
 /// `rule file` of each finding, in order.
 fn found(report: &Report) -> Vec<String> {
@@ -96,18 +23,6 @@ fn found(report: &Report) -> Vec<String> {
 fn shown(report: &Report) -> String {
     let folder = report.subject.path().parent().expect("a folder").display().to_string();
     text::render(report).replace(&format!("{folder}/"), "")
-}
-
-/// Replaces every occurrence of a name by one of the same length: for names that the writer refuses.
-fn renamed(mut bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
-    assert_eq!(from.len(), to.len());
-    let places: Vec<usize> =
-        bytes.windows(from.len()).enumerate().filter(|(_, w)| *w == from.as_bytes()).map(|(at, _)| at).collect();
-    assert!(!places.is_empty());
-    for at in places {
-        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
-    }
-    bytes
 }
 
 #[test]
@@ -135,7 +50,7 @@ fn each_rule_about_programs_and_libraries_finds_its_fixture() {
         (
             "wrong-machine lib/i386.so",
             Layer::new().elf("lib/i386.so", "i386.so"),
-            "it is 32-bit code for machine 3, not for x86_64",
+            "it is 32-bit code for x86, not for x86_64",
         ),
         (
             "wrong-interpreter bin/tool",
@@ -183,6 +98,11 @@ fn each_rule_about_programs_and_libraries_finds_its_fixture() {
             "it asks for an executable stack",
         ),
         (
+            "packed-relocations lib/relr.so",
+            Layer::new().elf("lib/relr.so", "relr.so"),
+            "its relocations are packed (DT_RELR)",
+        ),
+        (
             "text-relocations lib/text.so",
             Layer::new().elf("lib/text.so", "textrel.so"),
             "the loader must write to its code",
@@ -211,6 +131,8 @@ fn each_rule_about_the_runtime_finds_its_layer() {
         ),
         ("bad-bootstrap bootstrap", php().file("bootstrap", 0o755, b"#!/bin/sh\r\n"), "ends with CR LF"),
         ("bad-bootstrap bootstrap", php().file("bootstrap", 0o755, b"#!php\n"), "no absolute path"),
+        ("bad-bootstrap bootstrap", php().elf("bootstrap", "plain.so"), "a library, not a program"),
+        ("bad-bootstrap bootstrap", php().link("bootstrap", "x").file("x", 0o644, b"#!/bin/sh\n"), "its mode is 0644"),
         ("bad-bootstrap bootstrap", php().folder("bootstrap", 0o755), "it is a folder"),
         (
             "other-target phplayer/manifest.json",
@@ -316,6 +238,8 @@ fn what_asks_for_nothing_new_is_left_alone() {
                 .elf("lib/real.so", "libonig.so.5")
                 .link("lib/libonig.so.5", "real.so"),
         ),
+        ("a static program that relocates itself", Layer::runtime().elf("bin/tool", "static-pie")),
+        ("a bootstrap that is a link", Layer::new().elf("bin/php", "program").link("bootstrap", "bin/php")),
         ("a static program", Layer::new().elf("bin/tool", "static")),
         ("an object file is not loaded", Layer::new().file("share/x.o", 0o644, &renamed_type(elf("i386.so")))),
         ("no machine code at all", Layer::new().file("vendor/autoload.php", 0o644, b"<?php")),
@@ -365,9 +289,9 @@ fn people_see_findings_by_file_and_each_rule_once() {
         .file("evil\u{1b}[31m", 0o600, b"");
     let mut report = layer.report();
     report.waive(&["executable-stack=old assembly".parse::<Waiver>().expect("a waiver")]);
-    insta::with_settings!({ filters => vec![(r"\d+ bytes zipped", "[n] bytes zipped"), (r"\d+ bytes unpacked", "[n] bytes unpacked")] }, {
+    insta::with_settings!({ filters => vec![(r"[\d.]+ MiB", "[n] MiB")] }, {
         insta::assert_snapshot!(shown(&report), @r"
-        layer.zip · al2023-x86_64 · [n] bytes zipped · [n] bytes unpacked
+        layer.zip · al2023-x86_64 · [n] MiB zipped · [n] MiB unpacked
 
         the layer
           error[missing-bootstrap]: the layer brings a PHP runtime but no `bootstrap`
@@ -401,14 +325,6 @@ fn people_see_findings_by_file_and_each_rule_once() {
         5 files · 4 objections · 1 waived
         ");
     });
-}
-
-/// Says another unpacked size in both headers of a zip with one entry.
-fn claiming(mut bytes: Vec<u8>, size: u32) -> Vec<u8> {
-    let record = bytes.windows(4).position(|window| window == b"PK\x01\x02").expect("a central directory");
-    bytes[22..26].copy_from_slice(&size.to_le_bytes());
-    bytes[record + 24..record + 28].copy_from_slice(&size.to_le_bytes());
-    bytes
 }
 
 #[test]
@@ -551,97 +467,4 @@ fn the_architecture_comes_from_manifest_or_elf_files() {
     );
     assert_eq!(arch(Layer::new().manifest(&[("arch", serde_json::json!(["x86_64", "arm64"]))])), None);
     assert_eq!(arch(Layer::new().file("x", 0o644, b"")), None);
-}
-
-fn args(subject: &Path) -> Args {
-    Args {
-        subjects: vec![subject.to_owned()],
-        base: Base::Al2023,
-        arch: None,
-        allow: vec![],
-        format: Format::Text,
-        rules: false,
-    }
-}
-
-#[test]
-fn the_command_judges_an_arm64_layer_for_arm64_and_a_vendor_layer_for_both() {
-    let (_folder, path) = written(&Layer::new().elf("lib/a.so", "arm64.so").bytes());
-    assert!(!reports(&args(&path)).expect("reports").objects());
-    let x86_64 = Args { arch: Some(Arch::X86_64), ..args(&path) };
-    assert!(reports(&x86_64).expect("reports").objects());
-
-    let both = [("kind", serde_json::json!("vendor")), ("arch", serde_json::json!(["x86_64", "arm64"]))];
-    let (_folder, path) = written(&Layer::new().manifest(&both).file("vendor/autoload.php", 0o644, b"<?php").bytes());
-    let answer = reports(&args(&path)).expect("reports");
-    assert_eq!(answer.iter().map(|report| report.target.arch).collect::<Vec<_>>(), Arch::ALL);
-    assert!(!answer.objects());
-}
-
-#[test]
-fn a_wrong_rule_or_a_missing_file_is_the_users_mistake() {
-    let (_folder, path) = written(&Layer::runtime().bytes());
-    let misspelt = Args { allow: vec!["executable-stak=x".to_owned()], ..args(&path) };
-    let failure = reports(&misspelt).expect_err("no such rule");
-    assert_eq!(failure.kind, Kind::Input);
-    assert_eq!(failure.report.to_string(), "no rule is called `executable-stak`");
-    let help = failure.report.help().expect("help").to_string();
-    assert_eq!(help, "Did you mean `executable-stack`? `phplayer audit --rules` lists them all.");
-
-    let failure = reports(&args(&path.with_file_name("nothing.zip"))).expect_err("no such file");
-    assert_eq!(failure.kind, Kind::Input);
-    assert!(failure.report.to_string().starts_with("cannot read "), "{}", failure.report);
-}
-
-#[test]
-fn the_schema_checked_in_is_the_one_generated() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/audit/report.schema.json");
-    if std::env::var_os("PHPLAYER_BLESS").is_some() {
-        fs_err::write(&path, Reports::schema()).expect("a file");
-    }
-    let checked_in = fs_err::read_to_string(&path).expect("the schema");
-    assert_eq!(checked_in, Reports::schema(), "`PHPLAYER_BLESS=1 cargo test` writes it anew");
-}
-
-#[test]
-fn json_has_the_promised_form() {
-    let (_folder, path) = written(&Layer::new().elf("lib/stack.so", "execstack.so").bytes());
-    let answer = render(&reports(&args(&path)).expect("reports"), Format::Json);
-    let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
-    assert_eq!(answer["schema"], 1);
-    assert_eq!(answer["objects"], true);
-    let report = &answer["reports"][0];
-    assert_eq!(report["subject"]["kind"], "zip");
-    assert_eq!(report["target"], serde_json::json!({ "arch": "x86_64", "base": "al2023" }));
-    assert_eq!(
-        report["findings"],
-        serde_json::json!([{
-            "rule": "executable-stack",
-            "level": "error",
-            "file": "lib/stack.so",
-            "message": "it asks for an executable stack",
-            "explain": Rule::ExecutableStack.explain(),
-            "help": Rule::ExecutableStack.help(),
-        }])
-    );
-}
-
-#[test]
-fn sarif_results_refer_to_rules_and_carry_waivers() {
-    let (_folder, path) = written(&Layer::new().elf("lib/stack.so", "execstack.so").elf("lib/v3.so", "v3.so").bytes());
-    let waived = Args { allow: vec!["isa-level=only on new machines".to_owned()], ..args(&path) };
-    let answer = render(&reports(&waived).expect("reports"), Format::Sarif);
-    let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
-    assert_eq!(answer["version"], "2.1.0");
-    let run = &answer["runs"][0];
-    let results = run["results"].as_array().expect("results");
-    assert_eq!(results.len(), 2);
-    for result in results {
-        let index = usize::try_from(result["ruleIndex"].as_u64().expect("an index")).expect("small");
-        assert_eq!(run["tool"]["driver"]["rules"][index]["id"], result["ruleId"]);
-        assert!(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"].is_string());
-    }
-    assert_eq!(results[0]["message"]["text"], "lib/stack.so: it asks for an executable stack");
-    assert_eq!(results[0]["suppressions"], serde_json::json!([]));
-    assert_eq!(results[1]["suppressions"][0]["justification"], "only on new machines");
 }

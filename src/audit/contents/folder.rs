@@ -52,12 +52,12 @@ fn read_entry(root: &Path, found: &DirEntry, budget: &mut Budget, contents: &mut
         let size = metadata.as_ref().map_or(0, |metadata| metadata.len());
         contents.unzipped = contents.unzipped.saturating_add(size);
         Node::File(match fs_err::File::open(path) {
-            Ok(file) if name == MANIFEST_PATH => match budget.small(file, MANIFEST_LIMIT) {
+            Ok(file) if name == MANIFEST_PATH => match budget.small(file, size, MANIFEST_LIMIT) {
                 Ok(bytes) => {
-                    contents.manifest = parse_manifest(bytes);
+                    contents.manifest = parse_manifest(&bytes);
                     Content::Data
                 }
-                Err(error) => Content::Unreadable(error.to_string()),
+                Err(why) => Content::Unreadable(why),
             },
             Ok(file) => budget.classify(file, size),
             Err(error) => Content::Unreadable(error.to_string()),

@@ -51,24 +51,20 @@ fn read_entries<R: Read + Seek>(archive: &mut ZipArchive<R>, contents: &mut Cont
         let (raw, mode, claimed) = (stored.name_raw().to_vec(), mode(&stored), stored.size());
         let name = String::from_utf8_lossy(&raw);
         let is_folder = name.ends_with('/') || name.ends_with('\\');
-        let (node, size) = match archive.by_index(index) {
-            Err(error) => (Node::File(Content::Unreadable(error.to_string())), claimed),
-            Ok(_) if is_folder => (Node::Folder, 0),
-            Ok(file) if mode.is_some_and(|mode| mode & TYPE == SYMLINK) => match budget.small(file, PATH_LIMIT) {
-                Ok(Some(target)) => (Node::Symlink { target: String::from_utf8_lossy(&target).into_owned() }, 0),
-                Ok(None) => (Node::File(Content::Unreadable("a link target longer than any path".into())), claimed),
-                Err(error) => (Node::File(Content::Unreadable(error.to_string())), claimed),
-            },
-            Ok(file) if name == MANIFEST_PATH => match budget.small(file, MANIFEST_LIMIT) {
-                Ok(bytes) => {
-                    contents.manifest = parse_manifest(bytes);
-                    (Node::File(Content::Data), claimed)
-                }
-                Err(error) => (Node::File(Content::Unreadable(error.to_string())), claimed),
-            },
-            Ok(file) => (Node::File(budget.classify(file, claimed)), claimed),
+        let content = match archive.by_index(index) {
+            Err(error) => Err(error.to_string()),
+            Ok(_) if is_folder => Ok(Node::Folder),
+            Ok(file) if mode.is_some_and(|mode| mode & TYPE == SYMLINK) => budget
+                .small(file, claimed, PATH_LIMIT)
+                .map(|target| Node::Symlink { target: String::from_utf8_lossy(&target).into_owned() }),
+            Ok(file) if name == MANIFEST_PATH => budget.small(file, claimed, MANIFEST_LIMIT).map(|bytes| {
+                contents.manifest = parse_manifest(&bytes);
+                Node::File(Content::Data)
+            }),
+            Ok(file) => Ok(Node::File(budget.classify(file, claimed))),
         };
-        contents.unzipped = contents.unzipped.saturating_add(size);
+        let node = content.unwrap_or_else(|why| Node::File(Content::Unreadable(why)));
+        contents.unzipped = contents.unzipped.saturating_add(claimed);
         let name = name.strip_suffix('/').unwrap_or(&name).to_owned();
         contents.entries.push(Entry { name, mode: mode.map(|mode| mode & 0o7777), node });
     }
