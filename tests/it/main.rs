@@ -1,2 +1,3 @@
 //! The one integration binary.
+mod audit;
 mod recipe_mistakes;
