@@ -1,1 +1,160 @@
-//! (verb not yet written)
+//! `phplayer invoke`: one event into the packed layers, the response out.
+
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use fs_err as fs;
+use miette::Diagnostic;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::function::{FunctionArgs, failure, log_to_stderr, stop_on_signal};
+use crate::console::Console;
+use crate::emulator::http::{Headers, Request};
+use crate::emulator::{Instance, Invocation, InvokeOptions, LogSink, http_api};
+use crate::failure::{Failure, Outcome};
+
+/// Run one event through the packed layers, as Lambda would
+///
+/// The response goes to stdout, the log to stderr. The exit code is 1 when the function fails.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phplayer invoke --handler index.php '{\"name\": \"world\"}'
+  phplayer invoke event.json --handler index --layer runtime.zip --layer vendor.zip --task app
+  phplayer invoke --handler public/index.php --http 'GET /products?page=2'
+  jq .Records[0] sqs.json | phplayer invoke - --handler worker.php --format json")]
+pub struct Args {
+    /// The event: a file, inline JSON, or `-` for stdin
+    #[arg(value_name = "EVENT", default_value = "{}", conflicts_with = "http")]
+    event: String,
+
+    /// Make the event of an HTTP request (API Gateway, payload 2.0)
+    #[arg(long, value_name = "METHOD PATH")]
+    http: Option<String>,
+
+    #[command(flatten)]
+    function: FunctionArgs,
+
+    /// How the result is shown
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// The response as it is
+    Text,
+    /// One object with the response, what it cost, and the log
+    Json,
+}
+
+/// What can be wrong with the words of the command line.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum InputError {
+    #[error("`{event}` is neither a file nor JSON")]
+    #[diagnostic(help("give a file's path, inline JSON such as '{{\"key\": 1}}', or `-` to read stdin"))]
+    Event { event: String },
+
+    #[error("the event cannot be read")]
+    Unreadable { source: io::Error },
+
+    #[error("`{request}` is no HTTP request")]
+    #[diagnostic(help("a method and a path, for example `--http 'GET /products?page=2'`"))]
+    Http { request: String },
+}
+
+pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
+    let event = args.event().map_err(Failure::input)?;
+    let function = args.function.function()?;
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let sink: LogSink = match args.format {
+        Format::Text => Arc::new(log_to_stderr),
+        Format::Json => {
+            let log = Arc::clone(&log);
+            Arc::new(move |line: &str| log.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned()))
+        }
+    };
+    let mut instance = Instance::start(&function, sink, stop_on_signal()).map_err(failure)?;
+    let invocation = instance.invoke(&event, &InvokeOptions::default()).map_err(failure)?;
+    drop(instance);
+    let payload = invocation.payload();
+    match args.format {
+        Format::Text => console.data(&String::from_utf8_lossy(&payload)),
+        Format::Json => {
+            let log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            console.data(&summary(&invocation, &payload, &log));
+        }
+    }
+    Ok(if invocation.outcome.error_type().is_some() { Outcome::Objected } else { Outcome::Done })
+}
+
+impl Args {
+    fn event(&self) -> Result<Vec<u8>, InputError> {
+        if let Some(request) = &self.http {
+            let wrong = || InputError::Http { request: request.clone() };
+            let (method, target) = request.split_once(' ').ok_or_else(wrong)?;
+            let upper = !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase());
+            if !upper || !target.starts_with('/') || target.contains(char::is_whitespace) {
+                return Err(wrong());
+            }
+            let headers = Headers(vec![("Host".into(), "localhost".into())]);
+            let request = Request::made(method, target, headers, Vec::new());
+            return Ok(http_api::event(&request, b"", &http_api::Client::local()).into_bytes());
+        }
+        let unreadable = |source| InputError::Unreadable { source };
+        if self.event == "-" {
+            let mut event = Vec::new();
+            io::stdin().read_to_end(&mut event).map_err(unreadable)?;
+            return Ok(event);
+        }
+        if serde_json::from_str::<serde::de::IgnoredAny>(&self.event).is_ok() {
+            return Ok(self.event.clone().into_bytes());
+        }
+        match fs::read(&self.event) {
+            Ok(event) => Ok(event),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(InputError::Event { event: self.event.clone() })
+            }
+            // An inline event with a slip in it is too long or too odd for a file's name.
+            Err(error) if error.kind() == io::ErrorKind::InvalidFilename => {
+                Err(InputError::Event { event: self.event.clone() })
+            }
+            Err(error) => Err(unreadable(error)),
+        }
+    }
+}
+
+/// `--format json`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary<'a> {
+    request_id: &'a str,
+    /// The response's JSON; a string where it is none.
+    response: Value,
+    function_error: Option<&'static str>,
+    billed_ms: u64,
+    init_ms: Option<f64>,
+    duration_ms: f64,
+    max_memory_mb: Option<u64>,
+    log: &'a [String],
+}
+
+fn summary(invocation: &Invocation, payload: &[u8], log: &[String]) -> String {
+    let response = serde_json::from_slice(payload)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(payload).into_owned()));
+    let ms = |time: Duration| (time.as_secs_f64() * 100_000.0).round() / 100.0;
+    let summary = Summary {
+        request_id: &invocation.request_id,
+        response,
+        function_error: invocation.outcome.function_error(),
+        billed_ms: invocation.billed_ms,
+        init_ms: invocation.init.map(ms),
+        duration_ms: ms(invocation.duration),
+        max_memory_mb: invocation.max_memory_mb,
+        log,
+    };
+    // Strings, numbers and a JSON value: nothing that could not be written.
+    serde_json::to_string(&summary).unwrap_or_default()
+}
