@@ -74,6 +74,9 @@ pub struct Planned {
     pub sha256: Digest,
     /// Bytes of the zip.
     pub size: u64,
+    /// One for each grantee asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<Grant>,
 }
 
 /// What could not be done; running again continues here.
@@ -183,14 +186,14 @@ pub fn publish(
 ) -> Result<Vec<Delivery>, PublishError> {
     let regions = connection.regions().list();
     connection.block_on(async {
-        connection.sign_in().await?;
+        let session = connection.sign_in().await?;
         let memory = Arc::new(Semaphore::new(UPLOAD_MEMORY as usize));
         let (results, mut arriving) = mpsc::unbounded_channel();
         let mut workers = JoinSet::new();
         for region in regions {
             let worker = Worker {
                 region: region.clone(),
-                layers: Layers::new(connection.client(region), connection.pace()),
+                layers: Layers::new(session.client(region), connection.pace()),
                 grantees: grantees.into(),
                 intent,
                 pace: connection.pace(),

@@ -217,7 +217,9 @@ fn row(delivery: &Delivery) -> [String; 3] {
     match delivery {
         Delivery::Created(new) => [region, format!("created{}", shared(&new.grants)), new.arn.to_string()],
         Delivery::Unchanged(old) => [region, format!("unchanged{}", shared(&old.grants)), old.arn.to_string()],
-        Delivery::Planned(next) => [region, format!("would publish version {}", next.version), next.layer.to_string()],
+        Delivery::Planned(next) => {
+            [region, format!("would publish version {}{}", next.version, shared(&next.grants)), next.layer.to_string()]
+        }
         Delivery::Failed(failed) => {
             let what = failed.published.as_ref().map_or_else(|| failed.layer.to_string(), ToString::to_string);
             [region, "failed".to_owned(), what]

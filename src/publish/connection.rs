@@ -2,14 +2,18 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Mutex;
 
+use aws_config::identity::IdentityCache;
 use aws_config::meta::region::ProvideRegion as _;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_lambda::config::timeout::TimeoutConfig;
-use aws_sdk_lambda::config::{Builder, ProvideCredentials as _, SharedHttpClient};
+use aws_sdk_lambda::config::{Builder, SharedHttpClient};
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
@@ -17,6 +21,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use tokio::runtime::{self, Runtime};
 
 use super::PublishError;
+use super::layers::chain;
 use super::names::Region;
 use super::pace::Pace;
 
@@ -139,20 +144,29 @@ impl Connection {
         self.runtime.block_on(future)
     }
 
-    /// Asks for credentials once, so that their absence is one error and not one for each region.
-    pub(super) async fn sign_in(&self) -> Result<(), PublishError> {
-        let Some(provider) = self.config.credentials_provider() else {
-            return Err(PublishError::NoCredentials { reason: "no provider is configured".to_owned() });
-        };
-        match provider.provide_credentials().await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(PublishError::NoCredentials { reason: super::layers::chain(&error) }),
-        }
+    /// Asks for credentials, so that their absence is one error and not one for each region.
+    pub(super) async fn sign_in(&self) -> Result<Session, PublishError> {
+        let no_credentials = |reason| PublishError::NoCredentials { reason };
+        let source =
+            self.config.credentials_provider().ok_or_else(|| no_credentials("none are configured".to_owned()))?;
+        let first = source.provide_credentials().await.map_err(|error| no_credentials(chain(&error)))?;
+        let credentials = Once { first: Mutex::new(Some(first)), source };
+        let config = self.config.to_builder().credentials_provider(SharedCredentialsProvider::new(credentials));
+        let config = config.identity_cache(IdentityCache::lazy().build()).http_client(self.http.clone());
+        Ok(Session { config: config.build(), pace: self.pace })
     }
+}
 
+/// A connection with credentials, which all its clients share.
+pub(super) struct Session {
+    config: SdkConfig,
+    pace: Pace,
+}
+
+impl Session {
     /// A client whose every call is retried by the SDK. Each region has its own budget of retries: one that is down
     /// must not use up the patience of the others.
-    pub(super) fn client(&self, region: &Region) -> Client {
+    pub fn client(&self, region: &Region) -> Client {
         let retries = RetryConfig::standard()
             .with_max_attempts(self.pace.attempts)
             .with_initial_backoff(self.pace.first_wait)
@@ -160,13 +174,32 @@ impl Connection {
         let limits = TimeoutConfig::builder().operation_attempt_timeout(self.pace.answer).build();
         let config = Builder::from(&self.config)
             .behavior_version(BehaviorVersion::v2026_01_12())
-            .http_client(self.http.clone())
             .region(sdk_region(region))
             .retry_config(retries)
             .retry_partition(RetryPartition::custom(region.to_string()).build())
             .timeout_config(limits)
             .build();
         Client::from_conf(config)
+    }
+}
+
+/// Hands out the credentials that signing in has got before it asks their source again: a source may be a program that
+/// asks a person for a code.
+#[derive(Debug)]
+struct Once {
+    first: Mutex<Option<Credentials>>,
+    source: SharedCredentialsProvider,
+}
+
+impl ProvideCredentials for Once {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        match self.first.lock().ok().and_then(|mut first| first.take()) {
+            Some(first) => future::ProvideCredentials::ready(Ok(first)),
+            None => self.source.provide_credentials(),
+        }
     }
 }
 

@@ -94,6 +94,7 @@ impl Worker {
                 version: before + 1,
                 sha256: parcel.sha256,
                 size: parcel.content.size(),
+                grants: self.grantees.iter().map(|to| grant(to, Permission::Planned)).collect(),
             }));
         }
         let made = self.create(parcel, before).await?;
@@ -142,7 +143,7 @@ impl Worker {
         let mut grants = Vec::with_capacity(self.grantees.len());
         for to in &*self.grantees {
             let permission = self.grant(parcel, stored, to).await.map_err(|error| after(stored, error))?;
-            grants.push(Grant { to: to.to_string(), permission });
+            grants.push(grant(to, permission));
         }
         Ok(Published {
             layer: parcel.layer.clone(),
@@ -168,6 +169,10 @@ impl Worker {
         }
         Ok(if added { Permission::Granted } else { Permission::Unchanged })
     }
+}
+
+fn grant(to: &Grantee, permission: Permission) -> Grant {
+    Grant { to: to.to_string(), permission }
 }
 
 fn after(stored: &Stored, error: impl Into<DeliveryError>) -> Stopped {

@@ -3,13 +3,17 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_lambda::config::{Credentials, SharedCredentialsProvider};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use phplayer::progress::Silent;
 use phplayer::publish::{
-    Call, Connection, Delivery, Grantee, Intent, Label, Pace, Parcel, Permission, Regions, Shipment, publish,
+    Call, Connection, Delivery, Grantee, Intent, Label, Pace, Parcel, Permission, PublishError, Regions, Shipment,
+    publish,
 };
 use phplayer::target::Arch;
 
@@ -21,8 +25,20 @@ const LAYER: &str = "php-84-x86_64";
 const IRELAND: &str = "eu-west-1";
 const VIRGINIA: &str = "us-east-1";
 
+fn keys() -> Credentials {
+    Credentials::new("AKIDEXAMPLE", "a secret of no worth", None, None, "the test")
+}
+
 fn connection(endpoint: &str, regions: &[&str], pace: Pace) -> Connection {
-    let keys = Credentials::new("AKIDEXAMPLE", "a secret of no worth", None, None, "the test");
+    connection_with(keys(), endpoint, regions, pace)
+}
+
+fn connection_with(
+    keys: impl ProvideCredentials + 'static,
+    endpoint: &str,
+    regions: &[&str],
+    pace: Pace,
+) -> Connection {
     let config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .credentials_provider(SharedCredentialsProvider::new(keys))
@@ -192,7 +208,8 @@ fn a_dry_run_reads_and_writes_nothing() {
     let lambda = FakeLambda::start();
     let everyone = [Grantee::Everyone];
     let dry = Run { intent: Intent::DryRun, grantees: &everyone, ..Run::to(&lambda, &[IRELAND]) };
-    assert_eq!(summary(&dry.go()), ["eu-west-1 planned 1"]);
+    let Delivery::Planned(next) = &dry.go()[0] else { panic!() };
+    assert_eq!((next.version, next.grants[0].permission), (1, Permission::Planned));
     assert_eq!(lambda.writes(), 0);
 
     Run::to(&lambda, &[IRELAND]).go();
@@ -201,6 +218,44 @@ fn a_dry_run_reads_and_writes_nothing() {
     let other = Run { bytes: b"another layer", ..dry };
     assert_eq!(summary(&other.go()), ["eu-west-1 planned 2"]);
     assert_eq!(lambda.writes(), 1, "only the one that was no dry run");
+}
+
+/// Credentials from a source that counts how often it is asked.
+#[derive(Debug, Default)]
+struct Counting(AtomicUsize);
+
+impl ProvideCredentials for Counting {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        future::ProvideCredentials::ready(Ok(keys()))
+    }
+}
+
+#[test]
+fn credentials_are_asked_for_once_for_all_regions() {
+    let lambda = FakeLambda::start();
+    let source = Arc::new(Counting::default());
+    let shared: Arc<dyn ProvideCredentials> = source.clone();
+    let connection = connection_with(shared, lambda.address(), &[IRELAND, VIRGINIA], quick());
+    let shipment = Shipment::of(vec![parcel(LAYER, b"a layer")]).unwrap();
+    let deliveries = publish(&connection, &shipment, &[], Intent::Publish, &Silent).unwrap();
+    assert_eq!(summary(&deliveries), ["eu-west-1 created 1", "us-east-1 created 1"]);
+    assert_eq!(source.0.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn without_credentials_no_region_is_tried() {
+    let lambda = FakeLambda::start();
+    let regions = Regions::choose(&[IRELAND.parse().unwrap()], None).unwrap();
+    let config = SdkConfig::builder().endpoint_url(lambda.address()).build();
+    let connection = Connection::over(config, regions, quick()).unwrap();
+    let shipment = Shipment::of(vec![parcel(LAYER, b"a layer")]).unwrap();
+    let error = publish(&connection, &shipment, &[], Intent::Publish, &Silent).unwrap_err();
+    assert!(matches!(error, PublishError::NoCredentials { .. }));
+    assert_eq!(lambda.count(IRELAND, Call::ListLayerVersions), 0);
 }
 
 #[test]
