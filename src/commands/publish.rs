@@ -24,8 +24,11 @@ Examples:
   phplayer publish out/php-84-x86_64/runtime.zip --region eu-west-1 --public
   phplayer publish --region eu-west-1 --share 123456789012 --format json
 
-Exit codes: 0 everything stands as asked; 1 a region failed or the audit objects (run it again: what is published is
-not published twice); 2 the input is wrong; 3 no AWS credentials.";
+Exit codes:
+  0  every layer stands in every region
+  1  a region failed (run it again: what is published is not published twice), or the audit objects
+  2  the input is wrong
+  3  there are no AWS credentials";
 
 /// Publish layers to AWS regions, each only where it is not there already
 #[derive(Debug, clap::Args)]
@@ -40,7 +43,7 @@ pub struct Args {
     /// Call the Lambda API at this address instead of AWS
     #[arg(long, value_name = "URL")]
     endpoint_url: Option<String>,
-    /// Use this profile of the AWS configuration
+    /// Use the credentials of this AWS profile, and no others
     #[arg(long, value_name = "P")]
     profile: Option<String>,
     /// Say what would be published, and write nothing

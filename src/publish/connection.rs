@@ -6,7 +6,8 @@ use std::sync::Mutex;
 
 use aws_config::identity::IdentityCache;
 use aws_config::meta::region::ProvideRegion as _;
-use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
@@ -30,7 +31,7 @@ use super::pace::Pace;
 pub struct Route {
     /// Empty: the region of the AWS configuration.
     pub regions: Vec<Region>,
-    /// A profile of the AWS configuration; else `AWS_PROFILE` or `default`.
+    /// The profile whose credentials are used, and no others; else the usual chain, environment first.
     pub profile: Option<String>,
     /// Where the Lambda API answers instead of AWS, `http://…` or `https://…`.
     pub endpoint: Option<String>,
@@ -114,11 +115,18 @@ impl Connection {
             [] => Regions::choose(&[], runtime.block_on(configured(route.profile.as_deref())))?,
             asked => Regions::choose(asked, None)?,
         };
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http.clone())
-            .region(sdk_region(&regions.list[0]));
+        let region = sdk_region(&regions.list[0]);
+        let behavior = BehaviorVersion::v2026_01_12();
+        let mut loader = aws_config::defaults(behavior).http_client(http.clone()).region(region.clone());
         if let Some(profile) = &route.profile {
-            loader = loader.profile_name(profile);
+            // A profile named outright is the only source: the default chain would prefer keys in the environment, and
+            // take an instance's role where the profile is mistyped, and so publish into another account.
+            let settings = ProviderConfig::default()
+                .with_behavior_version(Some(behavior))
+                .with_http_client(http.clone())
+                .with_region(Some(region));
+            let source = ProfileFileCredentialsProvider::builder().configure(&settings).profile_name(profile).build();
+            loader = loader.profile_name(profile).credentials_provider(source);
         }
         if let Some(endpoint) = &route.endpoint {
             loader = loader.endpoint_url(endpoint);
