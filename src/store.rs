@@ -83,6 +83,11 @@ impl Store {
         Ok(store)
     }
 
+    /// The store as it is, to look into: nothing is made, and one that is not there is an empty one.
+    pub fn peek(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
     pub fn root(&self) -> &Path {
         &self.root
     }
