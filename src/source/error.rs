@@ -21,7 +21,7 @@ pub enum SourceError {
     #[diagnostic(help(
         "if upstream really replaced the file, check why and pin the new digest; otherwise do not use it"
     ))]
-    Mismatch { name: String, place: Place, expected: Digest, found: Digest, tried: Vec<Attempt> },
+    Mismatch { name: String, place: Box<Place>, expected: Digest, found: Digest, tried: Vec<Attempt> },
 
     #[error("{name} is not at hand, and phplayer may not go online{}", list(tried))]
     #[diagnostic(help("run `phplayer fetch` while online, or leave `--offline` off\n{}", by_hand(wanted)))]
@@ -64,7 +64,7 @@ impl SourceError {
             && let Reason::Mismatch { found } = tried[index].reason
         {
             let Attempt { place, expected, .. } = tried.remove(index);
-            return Self::Mismatch { name, place, expected, found, tried };
+            return Self::Mismatch { name, place: Box::new(place), expected, found, tried };
         }
         let wanted = pinned.alternatives.iter().map(|alternative| {
             let file =

@@ -209,7 +209,7 @@ fn a_wrong_file_in_the_folder_is_told() {
     let fetcher = fetcher(store.path()).sources_dir(Some(folder.path().to_owned())).offline(true);
     let error = fetcher.fetch(&pinned(&["http://unused.example"]), &Silent).unwrap_err();
     let SourceError::Mismatch { place, found, .. } = error else { panic!("{error:?}") };
-    assert_eq!((place, found), (Place::Folder(folder.path().to_owned()), Digest::of(b"an older one")));
+    assert_eq!((*place, found), (Place::Folder(folder.path().to_owned()), Digest::of(b"an older one")));
 }
 
 #[test]
