@@ -13,7 +13,7 @@ use super::{Place, Reason, Setback};
 
 pub(super) struct Debian {
     helper: PathBuf,
-    archives: OnceLock<Result<Vec<Archive>, String>>,
+    archives: OnceLock<Result<Vec<Archive>, Reason>>,
 }
 
 /// An archive's base address, and whether it is of the kind that holds security updates, whose pool lies elsewhere.
@@ -69,16 +69,15 @@ impl Debian {
 }
 
 /// The archives in apt's configuration, whether or not their indexes were ever downloaded.
-fn configured() -> Result<Vec<Archive>, String> {
+fn configured() -> Result<Vec<Archive>, Reason> {
     let arguments = ["indextargets", "--no-release-info", "--format", "$(SITE) $(RELEASE)"];
-    match run("apt-get", Path::new("apt-get"), &arguments, None) {
-        Ok(listing) => {
-            let archives = archives(&listing);
-            if archives.is_empty() { Err("no Debian archive is configured".to_owned()) } else { Ok(archives) }
-        }
-        Err(Setback::There(Reason::Tool { said, .. })) => Err(said),
-        Err(Setback::There(reason)) => Err(reason.to_string()),
-        Err(Setback::Here(error)) => Err(error.to_string()),
+    let listing = run("apt-get", Path::new("apt-get"), &arguments, None).map_err(|setback| match setback {
+        Setback::There(reason) => reason,
+        Setback::Here(error) => Reason::Failed(error.to_string()),
+    })?;
+    match archives(&listing) {
+        none if none.is_empty() => Err(Reason::Failed("apt is set up with no Debian archive".to_owned())),
+        archives => Ok(archives),
     }
 }
 

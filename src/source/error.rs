@@ -57,9 +57,12 @@ impl SourceError {
         }
     }
 
-    /// Every place was asked in vain. A wrong file weighs more than a missing one.
+    /// Every place was asked in vain. A wrong file weighs more than a missing one,
+    /// unless it is the store's own, which is known to be damaged.
     pub(super) fn nowhere(name: String, pinned: &Pinned, mut tried: Vec<Attempt>, offline: bool) -> Self {
-        let wrong = tried.iter().position(|attempt| matches!(attempt.reason, Reason::Mismatch { .. }));
+        let wrong = tried.iter().position(|attempt| {
+            matches!(attempt.reason, Reason::Mismatch { .. }) && !matches!(attempt.place, Place::Store(_))
+        });
         if let Some(index) = wrong
             && let Reason::Mismatch { found } = tried[index].reason
         {

@@ -153,10 +153,16 @@ impl Fetcher {
     ) -> Result<PathBuf, Setback> {
         if let Place::Store(shelf) = place {
             let path = only_file(shelf).ok_or(Reason::Absent)?;
-            return self.check(&path, alternative.sha256).map(|()| path);
+            let checked = self.check(&path, alternative.sha256);
+            if checked.is_err() {
+                // It would be found again each time. Where it cannot be removed, it cannot be replaced either, and that is told.
+                let _ = fs_err::remove_file(&path);
+                reporter.event(Event::Warning { text: format!("{name}: damaged in the store, so it is fetched anew") });
+            }
+            return checked.map(|()| path);
         }
         if let Place::DebianUnknown(reason) = place {
-            return Err(Reason::Tool { tool: "apt-get", said: reason.clone() }.into());
+            return Err(reason.clone().into());
         }
         if let Place::Folder(folder) = place {
             // Looked for before anything is told: most folders do not hold everything.
