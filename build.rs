@@ -46,13 +46,11 @@ fn main() {
             Some(target) => {
                 let file = build(&architecture, &target, is_host);
                 println!("cargo::rustc-cfg=bootstrap_{}", architecture.name);
-                println!(
-                    "cargo::rustc-env=PHPLAYER_BOOTSTRAP_{}={}",
-                    architecture.name.to_uppercase(),
-                    file.display()
-                );
+                println!("cargo::rustc-env=PHPLAYER_BOOTSTRAP_{}={}", architecture.name.to_uppercase(), file.display());
             }
-            None if is_host => panic!("no Rust target for {}: rustup target add {}-unknown-linux-musl", host, architecture.cpu),
+            None if is_host => {
+                panic!("no Rust target for {}: rustup target add {}-unknown-linux-musl", host, architecture.cpu)
+            }
             None => {}
         }
     }
@@ -123,9 +121,8 @@ fn installed(target: &str) -> bool {
     let answer = Command::new(rustc).args(["--print", "target-libdir", "--target", target]).output();
     let Ok(answer) = answer else { return false };
     let folder = String::from_utf8_lossy(&answer.stdout);
-    fs::read_dir(folder.trim()).is_ok_and(|files| {
-        files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libstd-"))
-    })
+    fs::read_dir(folder.trim())
+        .is_ok_and(|files| files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libstd-")))
 }
 
 fn on_path(program: &str) -> bool {

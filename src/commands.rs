@@ -14,4 +14,5 @@ pub mod serve;
 pub mod shell;
 
 mod chosen;
+mod function;
 mod setup;

@@ -35,7 +35,9 @@ pub enum StoreError {
         cause: io::Error,
     },
     #[error("no space is left for the store {}", root.display())]
-    #[diagnostic(help("a recipe's build wants about 2 GB: free some, or give another folder with --store or PHPLAYER_STORE"))]
+    #[diagnostic(help(
+        "a recipe's build wants about 2 GB: free some, or give another folder with --store or PHPLAYER_STORE"
+    ))]
     Full { root: PathBuf },
     #[error("there is no home for the store: neither PHPLAYER_STORE, XDG_CACHE_HOME nor HOME is set")]
     #[diagnostic(help("name a folder with --store"))]

@@ -87,6 +87,11 @@ impl Chosen {
         self.plan_with("").map(|_| ())
     }
 
+    /// Programs that the recipe's definitions ask of this machine beyond the common ones.
+    pub fn catalogue_tools(&self) -> Vec<String> {
+        self.plan_with("").map(|plan| plan.tools().into_iter().collect()).unwrap_or_default()
+    }
+
     fn plan_with(&self, toolchain: &str) -> Result<Plan, Failure> {
         plan::resolve(&self.recipe, &self.catalogue, self.lock.as_ref(), self.target, toolchain).map_err(Failure::input)
     }

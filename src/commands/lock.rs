@@ -46,7 +46,9 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
             let old = before.as_ref().and_then(|before| before.locked.get(name));
             match old {
                 None => console.say("Lock", &format!("{name} {}", locked.version)),
-                Some(old) if old != locked => console.say("Move", &format!("{name} {} to {}", old.version, locked.version)),
+                Some(old) if old != locked => {
+                    console.say("Move", &format!("{name} {} to {}", old.version, locked.version))
+                }
                 Some(_) => {}
             }
         }

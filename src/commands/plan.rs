@@ -36,8 +36,7 @@ pub enum Format {
 }
 
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
-    let plans: Vec<Plan> =
-        Chosen::all(&args.recipes, args.arch)?.iter().map(Chosen::plan).collect::<Result<_, _>>()?;
+    let plans: Vec<Plan> = Chosen::all(&args.recipes, args.arch)?.iter().map(Chosen::plan).collect::<Result<_, _>>()?;
     match args.format {
         Format::Json => console.data(&serde_json::to_string_pretty(&plans).expect("plans are plain data")),
         Format::Text => {

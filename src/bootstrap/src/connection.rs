@@ -145,7 +145,9 @@ fn parse_head(input: &[u8]) -> io::Result<Option<(Reply, Framing, usize)>> {
     let framing = match reply.header("Content-Length") {
         _ if status == 204 || status == 304 => Framing::Length(0),
         _ if chunked => Framing::Chunked,
-        Some(length) => Framing::Length(length.trim().parse().map_err(|_| malformed("its Content-Length is no number"))?),
+        Some(length) => {
+            Framing::Length(length.trim().parse().map_err(|_| malformed("its Content-Length is no number"))?)
+        }
         None => Framing::Close,
     };
     let closes = reply.header("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
@@ -222,7 +224,11 @@ mod tests {
         for (text, body, keep_alive) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: b\r\n\r\nhi", "hi", true),
             ("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\nX-A: b\r\n\r\nhi", "hi", false),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n1\r\nh\r\n3;x=y\r\ni!\n\r\n0\r\n\r\n", "hi!\n", true),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n1\r\nh\r\n3;x=y\r\ni!\n\r\n0\r\n\r\n",
+                "hi!\n",
+                true,
+            ),
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n0\r\nT: 1\r\n\r\n", "", true),
             ("HTTP/1.1 200 OK\r\nX-A: b\r\n\r\nto the end", "to the end", false),
             ("HTTP/1.0 200 OK\r\nX-A: b\r\nContent-Length: 1\r\n\r\nx", "x", false),
@@ -241,7 +247,12 @@ mod tests {
 
     #[test]
     fn what_is_not_http_is_an_error() {
-        for text in ["", "SSH-2.0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi"] {
+        for text in [
+            "",
+            "SSH-2.0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi",
+        ] {
             assert!(read_reply(&mut Drip(text.as_bytes())).is_err(), "{text:?}");
         }
     }
