@@ -2,5 +2,6 @@
 pub mod audit;
 mod function;
 pub mod invoke;
+pub mod new;
 pub mod publish;
 pub mod serve;

@@ -12,12 +12,21 @@ pub mod emulator;
 pub mod audit;
 
 pub mod layer;
+pub mod vendor;
+pub mod engine;
+pub mod toolchain;
 
+pub mod plan;
+
+pub mod lockfile;
+pub mod catalogue;
 pub mod source;
 pub mod recipe;
 
 pub mod elf;
 pub mod archive;
+pub mod store;
+pub mod process;
 pub mod progress;
 pub mod target;
 pub mod digest;

@@ -1,2 +1,35 @@
-//! The program.
-fn main() {}
+//! The program: as `cc` it is the steps' compiler, else it reads the command line, runs the verb, and shows one failure.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use phplayer::cli::Cli;
+use phplayer::failure::Kind;
+use phplayer::{process, toolchain};
+
+fn main() -> ExitCode {
+    if let Some(language) = std::env::args_os().next().and_then(|name| toolchain::cc::role(&name)) {
+        return toolchain::cc::main(language);
+    }
+    let cli = Cli::parse();
+    if let Some(directory) = &cli.global.directory
+        && let Err(error) = std::env::set_current_dir(directory)
+    {
+        eprintln!("cannot work in {}: {error}", directory.display());
+        return Kind::Input.code();
+    }
+    process::kill_children_on_interrupt();
+    let console = cli.console();
+    match cli.run(&console) {
+        Ok(outcome) => outcome.code(),
+        Err(_) if process::interrupted() => {
+            console.warn("interrupted; what was finished stays in the store");
+            ExitCode::from(130)
+        }
+        Err(failure) => {
+            eprintln!("{:?}", failure.report);
+            failure.kind.code()
+        }
+    }
+}

@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::target::{Arch, Base};
 
-/// Where the manifest stands in a layer zip.
+/// Where the manifest stands in a runtime's zip.
 pub const MANIFEST_PATH: &str = "phplayer/manifest.json";
+
+/// Where it stands in a vendor zip: both zips are unpacked over each other at `/opt`.
+pub const VENDOR_MANIFEST_PATH: &str = "phplayer/vendor.json";
 
 /// Which of the two zips of a recipe this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -16,6 +19,15 @@ pub const MANIFEST_PATH: &str = "phplayer/manifest.json";
 pub enum Kind {
     Runtime,
     Vendor,
+}
+
+impl Kind {
+    pub const fn manifest_path(self) -> &'static str {
+        match self {
+            Kind::Runtime => MANIFEST_PATH,
+            Kind::Vendor => VENDOR_MANIFEST_PATH,
+        }
+    }
 }
 
 /// Everything that went in. Nothing of it depends on when or where the layer was made.

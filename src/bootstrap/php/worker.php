@@ -1,0 +1,213 @@
+<?php
+// The PHP side of function mode: loads the handler once, then answers one event after the other.
+// php worker.php DESCRIPTOR FILE [FUNCTION]; frames: a byte for the kind, the length in four bytes, the content.
+
+namespace Phplayer;
+
+/** What a handler gets to know about an invocation. */
+final class Context implements \JsonSerializable
+{
+    public function __construct(private readonly array $facts)
+    {
+    }
+
+    public function getAwsRequestId(): string
+    {
+        return $this->facts['awsRequestId'];
+    }
+
+    public function getRemainingTimeInMillis(): int
+    {
+        return $this->facts['deadlineMs'] - (int) (microtime(true) * 1000);
+    }
+
+    public function getInvokedFunctionArn(): string
+    {
+        return $this->facts['invokedFunctionArn'];
+    }
+
+    public function getTraceId(): string
+    {
+        return $this->facts['traceId'];
+    }
+
+    /** JSON of the caller, or null. */
+    public function getClientContext(): ?string
+    {
+        return $this->facts['clientContext'] ?? null;
+    }
+
+    /** JSON with cognitoIdentityId and cognitoIdentityPoolId, or null. */
+    public function getCognitoIdentity(): ?string
+    {
+        return $this->facts['cognitoIdentity'] ?? null;
+    }
+
+    public function getTenantId(): ?string
+    {
+        return $this->facts['tenantId'] ?? null;
+    }
+
+    public function jsonSerialize(): array
+    {
+        return $this->facts;
+    }
+}
+
+/** The socket to the bootstrap. */
+final class Bootstrap
+{
+    /** @var resource */
+    private $socket;
+    /** Room to report a fatal error that says that there is no room. */
+    private ?string $reserve;
+
+    public function __construct(int $descriptor)
+    {
+        // Between two events there may be hours.
+        ini_set('default_socket_timeout', '-1');
+        $this->socket = fopen("php://fd/$descriptor", 'r+');
+        stream_set_timeout($this->socket, -1);
+        stream_set_write_buffer($this->socket, 0);
+        ini_restore('default_socket_timeout');
+        $this->reserve = str_repeat('x', 64 * 1024);
+    }
+
+    public function send(string $kind, string $content): void
+    {
+        $frame = $kind . pack('N', strlen($content)) . $content;
+        for ($sent = 0; $sent < strlen($frame); $sent += $count) {
+            $count = fwrite($this->socket, $sent === 0 ? $frame : substr($frame, $sent));
+            if ($count === false || $count === 0) {
+                exit(1);
+            }
+        }
+    }
+
+    public function sendError(string $kind, string $type, string $message, array $trace): void
+    {
+        $flags = JSON_INVALID_UTF8_SUBSTITUTE | JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE;
+        $report = ['errorType' => $type, 'errorMessage' => $message, 'stackTrace' => $trace];
+        $this->send($kind, json_encode($report, $flags));
+    }
+
+    /** The content of the next frame, or null when the bootstrap is gone. */
+    public function receive(): ?string
+    {
+        $head = $this->read(5);
+        return $head === null ? null : $this->read(unpack('N', $head, 1)[1]);
+    }
+
+    /** Turns the error that ends this process into a report, unless it ends for another reason. */
+    public function reportFatal(): void
+    {
+        $this->reserve = null;
+        $error = error_get_last();
+        if ($error !== null && $error['type'] & (E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR)) {
+            $this->sendError('F', 'FatalError', $error['message'], ["{$error['file']}:{$error['line']}"]);
+        }
+    }
+
+    private function read(int $length): ?string
+    {
+        $bytes = '';
+        while (strlen($bytes) < $length) {
+            $more = fread($this->socket, $length - strlen($bytes));
+            if ($more === false || ($more === '' && feof($this->socket))) {
+                return null;
+            }
+            $bytes .= $more;
+        }
+        return $bytes;
+    }
+}
+
+/** File and line, then the calls, innermost first; arguments stay out of reports. */
+function trace(\Throwable $error): array
+{
+    $lines = ["{$error->getFile()}:{$error->getLine()}"];
+    foreach ($error->getTrace() as $call) {
+        if (($call['file'] ?? '') === __FILE__ || str_starts_with($call['function'], __NAMESPACE__ . '\\')) {
+            continue;
+        }
+        $lines[] = ($call['file'] ?? '[internal]') . ':' . ($call['line'] ?? 0) . ' '
+            . ($call['class'] ?? '') . ($call['type'] ?? '') . $call['function'] . '()';
+    }
+    $previous = $error->getPrevious();
+    return $previous === null
+        ? $lines
+        : [...$lines, 'caused by ' . $previous::class . ': ' . $previous->getMessage(), ...trace($previous)];
+}
+
+/** Loads the file in a scope of its own. */
+function load(): mixed
+{
+    return require func_get_arg(0);
+}
+
+/** What to call: what the file returns, else the function that the handler names. */
+function handler(mixed $returned, string $file, ?string $function): callable
+{
+    if (is_object($returned) && is_callable([$returned, 'handle'])) {
+        return [$returned, 'handle'];
+    }
+    if (is_callable($returned)) {
+        return $returned;
+    }
+    if ($function !== null && is_callable($function)) {
+        return $function;
+    }
+    throw new \LogicException($function === null
+        ? "$file returns neither a callable nor an object with handle(\$event, \$context)"
+        : "$file neither defines the function `$function` nor returns a callable");
+}
+
+/** Puts the invocation where libraries look for it. */
+function export(array $variables): void
+{
+    foreach ($variables as $name => $value) {
+        putenv("$name=$value");
+        $_ENV[$name] = $_SERVER[$name] = $value;
+    }
+}
+
+function run(Bootstrap $bootstrap, callable $handler): void
+{
+    while (($context = $bootstrap->receive()) !== null && ($event = $bootstrap->receive()) !== null) {
+        try {
+            $facts = json_decode($context, true, flags: JSON_THROW_ON_ERROR);
+            export(['LAMBDA_INVOCATION_CONTEXT' => $context, '_X_AMZN_TRACE_ID' => $facts['traceId']]);
+            $data = json_decode($event, true, flags: JSON_THROW_ON_ERROR | JSON_BIGINT_AS_STRING);
+            $result = $handler($data, new Context($facts));
+            $response = is_string($result) ? $result : json_encode(
+                $result,
+                JSON_THROW_ON_ERROR | JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE | JSON_PRESERVE_ZERO_FRACTION
+            );
+        } catch (\Throwable $error) {
+            $bootstrap->sendError('T', $error::class, $error->getMessage(), trace($error));
+            continue;
+        }
+        $bootstrap->send('R', $response);
+        // What the handler leaves behind must not live as long as the wait for the next event.
+        unset($data, $result, $response, $event);
+    }
+}
+
+(function (array $arguments): void {
+    $bootstrap = new Bootstrap((int) $arguments[1]);
+    $file = $arguments[2];
+    // The handler sees itself as the script.
+    $_SERVER['argv'] = $GLOBALS['argv'] = [$file];
+    $_SERVER['argc'] = $GLOBALS['argc'] = 1;
+    $_SERVER['SCRIPT_FILENAME'] = $_SERVER['SCRIPT_NAME'] = $_SERVER['PHP_SELF'] = $_SERVER['PATH_TRANSLATED'] = $file;
+    $_ENV = getenv() + $_ENV;
+    register_shutdown_function($bootstrap->reportFatal(...));
+    try {
+        $handler = handler(load($file), $file, $arguments[3] ?? null);
+    } catch (\Throwable $error) {
+        $bootstrap->sendError('F', $error::class, $error->getMessage(), trace($error));
+        exit(1);
+    }
+    $bootstrap->send('I', '');
+    run($bootstrap, $handler);
+})($argv);

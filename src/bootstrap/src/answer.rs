@@ -1,0 +1,139 @@
+//! What a mode of the runtime does with an event, and the two ways in which it can fail.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::invocation::Invocation;
+
+/// The most that Lambda takes as a response, in bytes: 6 MiB and 100 bytes.
+pub const RESPONSE_LIMIT: usize = 6_291_556;
+
+/// One mode of the runtime.
+pub trait Answer {
+    /// The bytes to post as the response. An error costs this invocation only: the next call must work again.
+    fn answer(&mut self, invocation: &Invocation) -> Result<Vec<u8>, FunctionError>;
+}
+
+/// One failed invocation, in the form of Lambda's error report.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FunctionError {
+    pub error_type: String,
+    pub error_message: String,
+    pub stack_trace: Vec<String>,
+    #[serde(skip)]
+    pub reason: Reason,
+}
+
+/// Why an invocation failed: `Function.*`, as the header `Lambda-Runtime-Function-Error-Type` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The application threw, or a fatal error ended it.
+    UnhandledError,
+    /// The PHP process ended before it answered.
+    WorkerExit,
+    /// No answer came before the deadline.
+    Timeout,
+    ResponseTooLarge,
+    /// The event is not of a kind that this mode can take.
+    InvalidEvent,
+    /// The command of console mode ended with a status other than 0.
+    CommandFailed,
+}
+
+impl Reason {
+    /// `Category.Reason`, as the Runtime API asks for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Reason::UnhandledError => "Function.UnhandledError",
+            Reason::WorkerExit => "Function.WorkerExit",
+            Reason::Timeout => "Function.Timeout",
+            // The name under which the caller knows it from Lambda itself.
+            Reason::ResponseTooLarge => "Function.ResponseSizeTooLarge",
+            Reason::InvalidEvent => "Function.InvalidEvent",
+            Reason::CommandFailed => "Function.CommandFailed",
+        }
+    }
+}
+
+impl FunctionError {
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        FunctionError {
+            error_type: reason.name().to_owned(),
+            error_message: message.into(),
+            stack_trace: Vec::new(),
+            reason,
+        }
+    }
+
+    pub fn too_large(bytes: usize) -> Self {
+        Self::new(
+            Reason::ResponseTooLarge,
+            format!("the response has {bytes} bytes, and Lambda takes at most {RESPONSE_LIMIT}"),
+        )
+    }
+
+    pub fn to_json(&self) -> String {
+        to_json(self)
+    }
+}
+
+/// Nothing can be served: Lambda is told, and the process ends.
+#[derive(Debug, PartialEq, Eq)]
+pub enum InitError {
+    UnknownMode { mode: String },
+    NoHandler { handler: String, looked_at: Vec<String> },
+    /// The PHP process could not be started, or ended while starting.
+    NoPhp { program: String, problem: String },
+    /// The handler's file was loaded and is not usable, or failed while loading.
+    BadHandler { error_type: String, message: String, stack_trace: Vec<String> },
+}
+
+impl InitError {
+    /// The value of `Lambda-Runtime-Function-Error-Type`.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            InitError::UnknownMode { .. } => "Runtime.UnknownMode",
+            InitError::NoHandler { .. } => "Runtime.NoSuchHandler",
+            InitError::NoPhp { .. } => "Runtime.PhpFailedToStart",
+            InitError::BadHandler { .. } => "Runtime.HandlerFailedToLoad",
+        }
+    }
+
+    /// The report that Lambda hands to the caller.
+    pub fn to_json(&self) -> String {
+        let (error_type, stack_trace) = match self {
+            InitError::BadHandler { error_type, stack_trace, .. } => (error_type.as_str(), stack_trace.as_slice()),
+            _ => (self.reason(), [].as_slice()),
+        };
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Report<'a> {
+            error_type: &'a str,
+            error_message: String,
+            stack_trace: &'a [String],
+        }
+        to_json(&Report { error_type, error_message: self.to_string(), stack_trace })
+    }
+}
+
+impl fmt::Display for InitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InitError::UnknownMode { mode } => {
+                write!(f, "PHPLAYER_MODE is `{mode}`; it can be `http`, `function` or `console`")
+            }
+            InitError::NoHandler { handler, looked_at } => {
+                write!(f, "no handler `{handler}`: looked for {}", looked_at.join(", "))
+            }
+            InitError::NoPhp { program, problem } => write!(f, "cannot start {program}: {problem}"),
+            InitError::BadHandler { message, .. } => f.write_str(message),
+        }
+    }
+}
+
+/// JSON of something that has string keys and no failing parts.
+pub fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("strings, numbers and lists always have a JSON form")
+}

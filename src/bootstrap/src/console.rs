@@ -1,0 +1,144 @@
+//! Console mode: an event is a command line, `php HANDLER ARGUMENTS` runs it.
+
+mod words;
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::answer::{Answer, FunctionError, Reason, to_json};
+use crate::invocation::Invocation;
+use crate::settings::{PHP, Settings};
+use crate::worker::describe;
+use words::words;
+
+/// How much of the output is returned, from its end: 5 MB fit into a response unless nearly every byte needs escaping.
+const OUTPUT_LIMIT: usize = 5 * 1024 * 1024;
+/// How often a wait looks whether the command has ended while something that it started still holds its output.
+const LOOK: Duration = Duration::from_millis(50);
+
+pub struct Console {
+    script: PathBuf,
+    task_root: PathBuf,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ended<'a> {
+    exit_code: i32,
+    output: &'a str,
+}
+
+impl Console {
+    pub fn new(script: PathBuf, settings: &Settings) -> Self {
+        Console { script, task_root: settings.task_root.clone() }
+    }
+
+    /// Runs the command with its output going to the log and into `tail`; `None` when the cut-off came first.
+    fn run(
+        &self,
+        arguments: &[String],
+        invocation: &Invocation,
+        tail: &Arc<Mutex<VecDeque<u8>>>,
+    ) -> io::Result<Option<ExitStatus>> {
+        let (mut output, input) = io::pipe()?;
+        let mut command = Command::new(PHP);
+        command
+            .arg(&self.script)
+            .args(arguments)
+            .current_dir(&self.task_root)
+            .env("LAMBDA_INVOCATION_CONTEXT", invocation.context.to_json())
+            .env("_X_AMZN_TRACE_ID", &invocation.context.trace_id)
+            .stdin(Stdio::null())
+            .stdout(input.try_clone()?)
+            .stderr(input)
+            .process_group(0);
+        let mut process = command.spawn()?;
+        // It holds our copies of the pipe's end, without which the output would never be at its end.
+        drop(command);
+        let (end, ended) = mpsc::channel::<()>();
+        let tail = Arc::clone(tail);
+        thread::spawn(move || {
+            let mut buffer = [0; 16 * 1024];
+            while let Ok(count @ 1..) = output.read(&mut buffer) {
+                let _ = io::stderr().write_all(&buffer[..count]);
+                let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+                tail.extend(&buffer[..count]);
+                let surplus = tail.len().saturating_sub(OUTPUT_LIMIT);
+                tail.drain(..surplus);
+            }
+            drop(end);
+        });
+        loop {
+            let closed = ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Disconnected);
+            if let Some(status) = process.try_wait()? {
+                return Ok(Some(status));
+            }
+            if Instant::now() >= invocation.cut_off {
+                let _ = kill_process_group(Pid::from_child(&process), Signal::KILL);
+                process.wait()?;
+                return Ok(None);
+            }
+            if closed {
+                // The output is at its end, the process not quite.
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+}
+
+impl Answer for Console {
+    fn answer(&mut self, invocation: &Invocation) -> Result<Vec<u8>, FunctionError> {
+        let arguments = arguments(&invocation.event)?;
+        let tail = Arc::new(Mutex::new(VecDeque::new()));
+        let status = self
+            .run(&arguments, invocation, &tail)
+            .map_err(|error| FunctionError::new(Reason::CommandFailed, format!("cannot run {PHP}: {error}")))?;
+        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+        let output = String::from_utf8_lossy(tail.make_contiguous());
+        match status {
+            Some(status) if status.success() => Ok(to_json(&Ended { exit_code: 0, output: &output }).into_bytes()),
+            Some(status) => Err(FunctionError {
+                stack_trace: output.lines().rev().take(20).map(str::to_owned).collect::<Vec<_>>().into_iter().rev().collect(),
+                ..FunctionError::new(Reason::CommandFailed, format!("the command ended with {}", describe(status)))
+            }),
+            None => Err(FunctionError::new(Reason::Timeout, "the command did not end before the function's timeout")),
+        }
+    }
+}
+
+/// From `{"cli": "migrate --force"}` or a JSON string.
+fn arguments(event: &[u8]) -> Result<Vec<String>, FunctionError> {
+    let invalid = |problem: String| FunctionError::new(Reason::InvalidEvent, problem);
+    let event: Value = serde_json::from_slice(event).map_err(|error| invalid(format!("the event is not JSON: {error}")))?;
+    let line = match (&event, &event["cli"]) {
+        (Value::String(line), _) | (_, Value::String(line)) => line,
+        _ => return Err(invalid("the event must be a JSON string or {\"cli\": \"ARGUMENTS\"}".to_owned())),
+    };
+    words(line).ok_or_else(|| invalid(format!("a quote is not closed in `{line}`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_the_event_are_taken() {
+        for event in [r#""a 'b c'""#, r#"{"cli": "a 'b c'"}"#] {
+            assert_eq!(arguments(event.as_bytes()).unwrap(), ["a", "b c"]);
+        }
+        for event in ["", "3", "{}", r#"{"cli": null}"#, r#""it's""#, "\"\u{1}"] {
+            assert_eq!(arguments(event.as_bytes()).unwrap_err().reason, Reason::InvalidEvent, "{event}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The PHP process of function mode: it has loaded the handler, and gets one event after the other over a socket.
+//!
+//! Frames in both directions: one byte that says what it is, the length as four bytes (big endian), the content.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::io::FdFlags;
+use serde::Deserialize;
+
+use crate::handler::Function;
+use crate::settings::PHP;
+
+const SCRIPT: &str = "/opt/phplayer/worker.php";
+/// How often a wait looks whether the process still lives: a child of its own may hold the socket open after its death.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long a process that has closed its socket may take to end; its status is part of the message.
+const END_LIMIT: Duration = Duration::from_secs(1);
+/// Far above what Lambda takes, and low enough not to be killed for memory by a confused worker.
+const FRAME_LIMIT: usize = 64 * 1024 * 1024;
+
+pub struct Worker {
+    process: Child,
+    socket: UnixStream,
+}
+
+/// What the worker says.
+#[derive(Debug)]
+pub enum Message {
+    /// The handler is loaded.
+    Ready,
+    Response(Vec<u8>),
+    /// The handler threw: the worker goes on.
+    Thrown(Report),
+    /// A fatal error: the worker ends. Before `Ready`, the handler could not be loaded.
+    Fatal(Report),
+}
+
+/// An error as PHP tells it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    pub error_type: String,
+    pub error_message: String,
+    pub stack_trace: Vec<String>,
+}
+
+/// Why nothing was said.
+#[derive(Debug)]
+pub enum Silence {
+    Ended(ExitStatus),
+    Deadline,
+    Io(io::Error),
+}
+
+impl Worker {
+    /// Starts PHP; `Ready` is its first message.
+    pub fn spawn(function: &Function) -> io::Result<Self> {
+        let (socket, theirs) = UnixStream::pair()?;
+        // PHP is born with its end, under the same number; standard input stays free of our frames.
+        rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?;
+        let process = Command::new(PHP)
+            // The tutorial's functions begin with `<?` and read $_ENV.
+            .args(["-d", "short_open_tag=1", "-d", "variables_order=EGPCS"])
+            .arg(SCRIPT)
+            .arg(theirs.as_raw_fd().to_string())
+            .arg(&function.file)
+            .args(&function.name)
+            .stdin(Stdio::null())
+            .spawn()?;
+        Ok(Worker { process, socket })
+    }
+
+    /// Whether the process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.process.try_wait(), Ok(None))
+    }
+
+    /// Hands an event over; a worker that does not take it shows that when it is asked for its answer.
+    pub fn send(&mut self, context: &str, event: &[u8], cut_off: Instant) -> Result<(), Silence> {
+        let mut frames = Vec::with_capacity(context.len() + event.len() + 10);
+        push_frame(&mut frames, b'C', context.as_bytes());
+        push_frame(&mut frames, b'V', event);
+        self.socket.set_write_timeout(Some(remaining(cut_off)?)).map_err(Silence::Io)?;
+        match self.socket.write_all(&frames) {
+            Err(error) if is_timeout(&error) => Err(Silence::Deadline),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for the worker's next message.
+    pub fn receive(&mut self, cut_off: Instant) -> Result<Message, Silence> {
+        let mut head = [0; 5];
+        self.read(&mut head, cut_off)?;
+        let [kind, length @ ..] = head;
+        let length = u32::from_be_bytes(length) as usize;
+        if length > FRAME_LIMIT {
+            return Err(confused());
+        }
+        let mut content = vec![0; length];
+        self.read(&mut content, cut_off)?;
+        let report = |content: &[u8]| serde_json::from_slice(content).map_err(|_| confused());
+        match kind {
+            b'I' => Ok(Message::Ready),
+            b'R' => Ok(Message::Response(content)),
+            b'T' => Ok(Message::Thrown(report(&content)?)),
+            b'F' => Ok(Message::Fatal(report(&content)?)),
+            _ => Err(confused()),
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8], cut_off: Instant) -> Result<(), Silence> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            self.socket.set_read_timeout(Some(remaining(cut_off)?.min(LOOK))).map_err(Silence::Io)?;
+            match self.socket.read(&mut buffer[filled..]) {
+                Ok(0) => return Err(self.ended()),
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(self.ended()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) => {
+                    if let Ok(Some(status)) = self.process.try_wait() {
+                        return Err(Silence::Ended(status));
+                    }
+                }
+                Err(error) => return Err(Silence::Io(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The socket is closed: the process is at its end, and gets a moment to say how it ended.
+    fn ended(&mut self) -> Silence {
+        let limit = Instant::now() + END_LIMIT;
+        while Instant::now() < limit {
+            match self.process.try_wait() {
+                Ok(Some(status)) => return Silence::Ended(status),
+                Ok(None) => thread::sleep(Duration::from_millis(1)),
+                Err(error) => return Silence::Io(error),
+            }
+        }
+        let _ = self.process.kill();
+        self.process.wait().map_or_else(Silence::Io, Silence::Ended)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// `status 3`, or `signal 9`.
+pub fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("status {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}
+
+fn push_frame(out: &mut Vec<u8>, kind: u8, content: &[u8]) {
+    out.push(kind);
+    // Lambda's events have at most 6 MiB.
+    out.extend_from_slice(&(content.len() as u32).to_be_bytes());
+    out.extend_from_slice(content);
+}
+
+fn remaining(cut_off: Instant) -> Result<Duration, Silence> {
+    match cut_off.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => Err(Silence::Deadline),
+        remaining => Ok(remaining),
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+fn confused() -> Silence {
+    Silence::Io(io::Error::new(ErrorKind::InvalidData, "the worker does not speak our protocol"))
+}

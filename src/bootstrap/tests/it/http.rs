@@ -1,0 +1,175 @@
+//! Http mode with php-fpm.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::lambda::{Call, Function, Lambda};
+
+fn get(path: &str) -> Value {
+    request("GET", path, json!({}), "")
+}
+
+fn request(method: &str, path: &str, headers: Value, body: &str) -> Value {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    json!({
+        "version": "2.0", "rawPath": path, "rawQueryString": query, "headers": headers,
+        "requestContext": {"http": {"method": method, "sourceIp": "192.0.2.1", "protocol": "HTTP/1.1"}, "domainName": "a.example"},
+        "body": body, "isBase64Encoded": false
+    })
+}
+
+fn site<'a>(files: &'a [(&'a str, &'a str)], handler: &'a str) -> Lambda {
+    Lambda::start(&Function { files, handler, env: &[] })
+}
+
+fn body(call: &Call) -> String {
+    assert!(call.path.ends_with("/response"), "{} {}", call.path, String::from_utf8_lossy(&call.body));
+    call.json()["body"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_page_is_served_with_the_variables_of_a_web_server() {
+    let script = r#"<?php header('X-A: b'); echo json_encode(['server' => $_SERVER, 'get' => $_GET, 'trace' => getenv('_X_AMZN_TRACE_ID')]);"#;
+    let mut lambda = site(&[("public/index.php", script)], "public/index.php");
+    for path in ["/", "/a/b?x=1&y[]=2"] {
+        let call = lambda.invoke(&get(path));
+        assert_eq!(call.json()["statusCode"], 200);
+        assert_eq!(call.json()["headers"]["X-A"], "b");
+        let page: Value = serde_json::from_str(&body(&call)).unwrap();
+        let server = &page["server"];
+        for (name, value) in [
+            ("REQUEST_URI", path),
+            ("SCRIPT_NAME", "/index.php"),
+            ("SCRIPT_FILENAME", "/var/task/public/index.php"),
+            ("DOCUMENT_ROOT", "/var/task/public"),
+            ("HTTPS", "on"),
+            ("HTTP_HOST", "a.example"),
+            ("REMOTE_ADDR", "192.0.2.1"),
+            ("SERVER_SOFTWARE", "phplayer"),
+        ] {
+            assert_eq!(server[name], value, "{name}");
+        }
+        let context: Value = serde_json::from_str(server["LAMBDA_INVOCATION_CONTEXT"].as_str().unwrap()).unwrap();
+        assert!(context["awsRequestId"].as_str().unwrap().starts_with("request-"));
+        let context: Value = serde_json::from_str(server["LAMBDA_REQUEST_CONTEXT"].as_str().unwrap()).unwrap();
+        assert_eq!(context["domainName"], "a.example");
+        assert_eq!(page["trace"], "Root=1-2-3");
+        if path.contains('?') {
+            assert_eq!(page["get"], json!({"x": "1", "y": ["2"]}));
+        }
+    }
+}
+
+#[test]
+fn forms_cookies_and_binary_bodies_go_through() {
+    let script = r#"<?php
+        if ($_SERVER['REQUEST_URI'] === '/image') { header('Content-Type: image/png'); exit("\x89PNG\x00"); }
+        setcookie('a', '1'); setcookie('b', '2');
+        http_response_code(201);
+        echo $_POST['name'] ?? '', '|', strlen(file_get_contents('php://input')), '|', implode(',', $_COOKIE);"#;
+    let mut lambda = site(&[("index.php", script)], "index.php");
+    let form = json!({"content-type": "application/x-www-form-urlencoded"});
+    let mut event = request("POST", "/", form.clone(), "name=J%C3%BCrgen&x=");
+    event["cookies"] = json!(["p=q", "r=s"]);
+    let call = lambda.invoke(&event);
+    assert_eq!(body(&call), "Jürgen|19|q,s");
+    assert_eq!(call.json()["statusCode"], 201);
+    assert_eq!(call.json()["cookies"], json!(["a=1", "b=2"]));
+
+    let call = lambda.invoke(&get("/image"));
+    assert_eq!((body(&call).as_str(), &call.json()["isBase64Encoded"]), ("iVBORwA=", &json!(true)));
+
+    // Larger than any socket buffer, in both directions.
+    let long = format!("name={}", "z".repeat(3_000_000));
+    assert_eq!(body(&lambda.invoke(&request("POST", "/", form, &long))), format!("{}|3000005|", &long[5..]));
+}
+
+#[test]
+fn in_a_folder_the_path_names_the_script() {
+    let files = [
+        ("public/index.php", "<?php echo 'index ', $_SERVER['PATH_INFO'] ?? '';"),
+        ("public/login.php", "<?php echo 'login ', $_SERVER['PATH_INFO'] ?? '';"),
+        ("public/admin/index.php", "<?php echo 'admin';"),
+        ("secret.php", "<?php echo 'secret';"),
+    ];
+    let mut lambda = site(&files, "public/");
+    for (path, expected) in [
+        ("/", "index "),
+        ("/login.php", "login "),
+        ("/login.php/x", "login /x"),
+        ("/admin/", "admin"),
+        ("/nothing", "index /nothing"),
+        ("/../secret.php", "index /../secret.php"),
+        ("/%2e%2e%2fsecret.php", "index /../secret.php"),
+    ] {
+        assert_eq!(body(&lambda.invoke(&get(path))), expected, "{path}");
+    }
+    let call = lambda.invoke(&get("/admin?a=b"));
+    assert_eq!((&call.json()["statusCode"], &call.json()["headers"]["Location"]), (&json!(301), &json!("/admin/?a=b")));
+}
+
+#[test]
+fn whatever_a_script_does_costs_its_own_request_only() {
+    let script = r#"<?php
+        switch ($_SERVER['REQUEST_URI']) {
+            case '/loop': fwrite(fopen('php://stderr', 'w'), "looping\n"); while (true) {}
+            case '/kill': posix_kill(getmypid(), 9);
+            case '/segv': posix_kill(getmypid(), 11);
+            case '/stop': posix_kill(getmypid(), 19);
+            case '/master': posix_kill(posix_getppid(), 9); sleep(60);
+            case '/memory': ini_set('memory_limit', '8M'); str_repeat('x', 9000000);
+            case '/large': exit(str_repeat('x', 7000000));
+            case '/larger': exit(str_repeat('x', 20000000));
+            case '/exit': exit(3);
+            case '/throw': throw new Exception('thrown');
+        }
+        echo 'fine';"#;
+    let mut lambda = site(&[("index.php", script)], "index.php");
+    for (path, status, message) in [
+        ("/loop", 504, "timeout"),
+        ("/kill", 502, "died"),
+        ("/segv", 502, "died"),
+        ("/stop", 504, "timeout"),
+        ("/master", 502, "php-fpm ended"),
+        ("/memory", 500, ""),
+        ("/large", 500, "6291556"),
+        ("/larger", 500, "6291556"),
+        ("/exit", 200, ""),
+        ("/throw", 500, ""),
+    ] {
+        let call = lambda.invoke_bytes(get(path).to_string().as_bytes(), Duration::from_secs(2));
+        assert_eq!(call.json()["statusCode"], status, "{path} {}", lambda.log());
+        assert!(body(&call).contains(message), "{path} {}", body(&call));
+        let call = lambda.invoke(&get("/"));
+        assert_eq!(body(&call), "fine", "after {path}: {}", lambda.log());
+    }
+    let log = lambda.log();
+    for said in ["looping", "Uncaught Exception: thrown", "Allowed memory size"] {
+        assert!(log.contains(said), "{said} is not in {log}");
+    }
+}
+
+#[test]
+fn an_event_that_is_no_request_is_an_error_and_the_next_one_works() {
+    let mut lambda = site(&[("index.php", "<?php echo 'fine';")], "index.php");
+    for event in [&b"{"[..], b"null", b"[]", br#"{"Records":[]}"#, b"\"\xff\"", br#"{"requestContext":{"connectionId":"x"}}"#] {
+        let call = lambda.invoke_bytes(event, Duration::from_secs(60));
+        assert!(call.path.ends_with("/error"), "{}", call.path);
+        assert_eq!(call.header("Lambda-Runtime-Function-Error-Type"), Some("Function.InvalidEvent"));
+        assert_eq!(body(&lambda.invoke(&get("/"))), "fine");
+    }
+}
+
+#[test]
+fn a_missing_handler_is_an_init_error() {
+    let (call, status) = site(&[("other.php", "")], "index.php").init_error();
+    assert_eq!(call.json()["errorMessage"], "no handler `index.php`: looked for /var/task/index.php");
+    assert_eq!(call.header("Lambda-Runtime-Function-Error-Type"), Some("Runtime.NoSuchHandler"));
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn without_a_runtime_api_the_bootstrap_ends() {
+    assert_eq!(site(&[("index.php", "")], "index.php").hang_up().code(), Some(1));
+}

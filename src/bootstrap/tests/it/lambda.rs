@@ -1,0 +1,234 @@
+//! Lambda, as far as the bootstrap sees it: a Runtime API, and a sandbox with `/opt`, `/var/task` and a `/tmp` of its own.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+/// One call of the bootstrap.
+#[derive(Debug)]
+pub struct Call {
+    pub method: String,
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Call {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
+    }
+}
+
+/// A running bootstrap with one function.
+pub struct Lambda {
+    sandbox: Child,
+    listener: TcpListener,
+    connection: Option<BufReader<TcpStream>>,
+    log: Arc<Mutex<String>>,
+    folder: PathBuf,
+    invocations: u32,
+}
+
+/// A function's files, its handler, and variables for its environment.
+pub struct Function<'a> {
+    pub files: &'a [(&'a str, &'a str)],
+    pub handler: &'a str,
+    pub env: &'a [(&'a str, &'a str)],
+}
+
+impl Lambda {
+    pub fn start(function: &Function<'_>) -> Self {
+        let folder = scratch();
+        let (opt, task) = (folder.join("opt"), folder.join("task"));
+        lay_out(&opt);
+        for (name, content) in function.files {
+            let path = task.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut bwrap = Command::new("bwrap");
+        bwrap
+            .args(["--unshare-user", "--uid", "993", "--gid", "990", "--unshare-pid", "--die-with-parent"])
+            .args(["--ro-bind", "/usr", "/usr", "--ro-bind", "/etc", "/etc", "--proc", "/proc", "--dev", "/dev"])
+            .args(["--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64", "--symlink", "usr/bin", "/bin"])
+            .args(["--tmpfs", "/tmp", "--ro-bind"])
+            .arg(&opt)
+            .args(["/opt", "--ro-bind"])
+            .arg(&task)
+            .args(["/var/task", "--chdir", "/var/task", "--clearenv"])
+            .args(["--setenv", "PATH", "/usr/bin:/bin:/opt/bin", "--setenv", "LAMBDA_TASK_ROOT", "/var/task"])
+            .args(["--setenv", "_HANDLER", function.handler, "--setenv", "AWS_LAMBDA_RUNTIME_API"])
+            .arg(listener.local_addr().unwrap().to_string());
+        for (name, value) in function.env {
+            bwrap.args(["--setenv", name, value]);
+        }
+        let mut sandbox =
+            bwrap.arg("/opt/bootstrap").stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("bubblewrap");
+        let log = Arc::new(Mutex::new(String::new()));
+        let (stderr, copy) = (sandbox.stderr.take().unwrap(), Arc::clone(&log));
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut log = copy.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        Lambda { sandbox, listener, connection: None, log, folder, invocations: 0 }
+    }
+
+    /// One event with a timeout of a minute.
+    pub fn invoke(&mut self, event: &Value) -> Call {
+        self.invoke_bytes(event.to_string().as_bytes(), Duration::from_secs(60))
+    }
+
+    pub fn invoke_bytes(&mut self, event: &[u8], timeout: Duration) -> Call {
+        let next = self.call();
+        assert_eq!((next.method.as_str(), next.path.as_str()), ("GET", "/2018-06-01/runtime/invocation/next"));
+        self.invocations += 1;
+        let id = format!("request-{}", self.invocations);
+        let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + timeout;
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: {id}\r\nLambda-Runtime-Deadline-Ms: {}\r\n\
+             Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:eu-west-1:1:function:f\r\n\
+             Lambda-Runtime-Trace-Id: Root=1-2-3\r\nLambda-Runtime-Invocation-Id: echo-{id}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            deadline.as_millis(),
+            event.len()
+        );
+        self.reply(&[head.as_bytes(), event].concat());
+        let call = self.call();
+        assert_eq!(call.header("Lambda-Runtime-Invocation-Id"), Some(format!("echo-{id}").as_str()));
+        assert!(call.path.contains(&id), "{}", call.path);
+        self.reply(b"HTTP/1.1 202 Accepted\r\nContent-Length: 15\r\n\r\n{\"status\":\"OK\"}");
+        call
+    }
+
+    /// What the bootstrap posts instead of asking for an event, and how it ends.
+    pub fn init_error(mut self) -> (Call, ExitStatus) {
+        let call = self.call();
+        assert_eq!(call.path, "/2018-06-01/runtime/init/error", "{call:?}");
+        self.reply(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+        let status = self.sandbox.wait().unwrap();
+        (call, status)
+    }
+
+    /// Hangs up while the bootstrap waits for an event, and says how it ends.
+    pub fn hang_up(mut self) -> ExitStatus {
+        self.call();
+        self.connection = None;
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        drop(std::mem::replace(&mut self.listener, other));
+        self.sandbox.wait().unwrap()
+    }
+
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    fn call(&mut self) -> Call {
+        if let Some(call) = self.connection.as_mut().and_then(read_call) {
+            return call;
+        }
+        self.listener.set_nonblocking(true).unwrap();
+        let stream = loop {
+            match self.listener.accept() {
+                Ok((stream, _)) => break stream,
+                Err(_) => {
+                    if let Some(status) = self.sandbox.try_wait().unwrap() {
+                        panic!("the bootstrap ended with {status}: {}", self.log());
+                    }
+                    thread::sleep(Duration::from_millis(2));
+                }
+            }
+        };
+        stream.set_nonblocking(false).unwrap();
+        read_call(self.connection.insert(BufReader::new(stream))).expect("a call on a new connection")
+    }
+
+    fn reply(&mut self, bytes: &[u8]) {
+        self.connection.as_mut().unwrap().get_mut().write_all(bytes).unwrap();
+    }
+}
+
+impl Drop for Lambda {
+    fn drop(&mut self) {
+        let _ = self.sandbox.kill();
+        let _ = self.sandbox.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn read_call(connection: &mut BufReader<TcpStream>) -> Option<Call> {
+    let mut line = String::new();
+    if connection.read_line(&mut line).ok()? == 0 {
+        return None;
+    }
+    let mut first = line.split(' ');
+    let (method, path) = (first.next()?.to_owned(), first.next()?.to_owned());
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        connection.read_line(&mut line).ok()?;
+        match line.trim_end().split_once(": ") {
+            Some((name, value)) => headers.push((name.to_owned(), value.to_owned())),
+            None => break,
+        }
+    }
+    let mut call = Call { method, path, headers, body: Vec::new() };
+    let length = call.header("Content-Length").map_or(0, |length| length.parse().unwrap());
+    call.body = vec![0; length];
+    connection.read_exact(&mut call.body).ok()?;
+    Some(call)
+}
+
+/// What a layer has at `/opt`, with Debian's PHP in the place of ours.
+fn lay_out(opt: &Path) {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in ["bin", "etc", "phplayer"] {
+        fs::create_dir_all(opt.join(folder)).unwrap();
+    }
+    fs::copy(env!("CARGO_BIN_EXE_bootstrap"), opt.join("bootstrap")).unwrap();
+    fs::copy(stand_in(), opt.join("bin/php")).unwrap();
+    fs::copy(here.join("php-fpm.conf"), opt.join("etc/php-fpm.conf")).unwrap();
+    fs::copy(here.join("php/worker.php"), opt.join("phplayer/worker.php")).unwrap();
+}
+
+/// Compiles the stand-in for a layer's PHP, once.
+fn stand_in() -> &'static Path {
+    static STAND_IN: OnceLock<PathBuf> = OnceLock::new();
+    STAND_IN.get_or_init(|| {
+        for (program, package) in [
+            ("/usr/bin/php8.2", "php8.2-cli"),
+            ("/usr/sbin/php-fpm8.2", "php8.2-fpm"),
+            ("/usr/bin/bwrap", "bubblewrap"),
+        ] {
+            assert!(Path::new(program).exists(), "these tests need {program}: apt-get install {package}");
+        }
+        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("php-{}", std::process::id()));
+        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/opt/php.rs");
+        let status = Command::new(rustc).args(["--edition", "2024", "-o"]).arg(&out).arg(source).status().unwrap();
+        assert!(status.success());
+        out
+    })
+}
+
+fn scratch() -> PathBuf {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("lambda-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}

@@ -1,0 +1,15 @@
+//! Stands in for a layer's `/opt/bin/php`: one executable for both SAPIs, told apart by the name it is started under.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+fn main() {
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    let is_fpm = Path::new(&name).file_name().is_some_and(|name| name == "php-fpm");
+    let program = if is_fpm { "/usr/sbin/php-fpm8.2" } else { "/usr/bin/php8.2" };
+    let error = Command::new(program).args(arguments).exec();
+    eprintln!("{program}: {error}");
+    std::process::exit(127);
+}

@@ -1,0 +1,193 @@
+//! The local engine: steps under bubblewrap, as many at once as there are jobs, each output kept in the store.
+
+mod jobs;
+mod sandbox;
+mod schedule;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::archive;
+use crate::digest::Digest;
+use crate::plan::{Plan, Step, StepId};
+use crate::process::{self, ProcessError};
+use crate::progress::{Event, Reporter};
+use crate::source::Fetcher;
+use crate::store::Store;
+use crate::toolchain::Toolchain;
+
+use super::{EngineError, Tree};
+use jobs::Jobs;
+use sandbox::Sandbox;
+
+/// What a run works with.
+pub struct Workshop<'w> {
+    pub store: &'w Store,
+    pub fetcher: &'w Fetcher,
+    pub toolchain: &'w Toolchain,
+    pub reporter: &'w dyn Reporter,
+    /// Processes at once, over all steps together.
+    pub jobs: usize,
+}
+
+/// The steps whose outputs are not in the store and that the plan's end needs, in order.
+pub fn outstanding<'p>(plan: &'p Plan, store: &Store) -> Vec<&'p Step> {
+    let mut wanted = vec![plan.link().id.clone()];
+    let mut missing = Vec::new();
+    // Needs stand before their users, so one pass from the end sees every user before its need.
+    for step in plan.steps.iter().rev() {
+        if wanted.contains(&step.id) && store.step(&step.key).is_none() {
+            wanted.extend(step.needs.iter().cloned());
+            missing.push(step);
+        }
+    }
+    missing.reverse();
+    missing
+}
+
+/// Runs what is outstanding. No step is run twice, whoever else works on the same store.
+pub fn run(plan: &Plan, workshop: &Workshop<'_>) -> Result<Tree, EngineError> {
+    let steps = outstanding(plan, workshop.store);
+    let mut wanted = Vec::new();
+    for pinned in steps.iter().flat_map(|step| &step.sources).map(|mount| &mount.pinned) {
+        let unpacked = pinned.alternatives.iter().any(|form| workshop.store.source_tree(&form.sha256).is_some());
+        if !unpacked && !wanted.contains(pinned) {
+            wanted.push(pinned.clone());
+        }
+    }
+    workshop.fetcher.fetch_all(&wanted, workshop.reporter)?;
+
+    let jobs = Jobs::new(workshop.jobs).map_err(EngineError::Jobs)?;
+    let ran = schedule::run(&steps, workshop.jobs, |step, running| {
+        let _job = jobs.take().map_err(EngineError::Jobs)?;
+        workshop.reporter.event(Event::StepStarted { step: step.id.to_string(), running });
+        let start = Instant::now();
+        let result = make(plan, step, workshop, &jobs);
+        let elapsed = start.elapsed();
+        let id = step.id.to_string();
+        match &result {
+            Ok(()) => workshop.reporter.event(Event::StepFinished { step: id, elapsed }),
+            Err(_) => workshop.reporter.event(Event::StepFailed { step: id, elapsed }),
+        }
+        result.map(|()| (step.id.clone(), elapsed))
+    })?;
+    let root = workshop.store.step(&plan.link().key).expect("the schedule ended well, so the link's output was kept");
+    Ok(Tree { root, ran })
+}
+
+/// Runs one step and keeps its output.
+fn make(plan: &Plan, step: &Step, workshop: &Workshop<'_>, jobs: &Jobs) -> Result<(), EngineError> {
+    let store = workshop.store;
+    let name = format!("{}-{}", step.id.file_name(), step.key.short());
+    let _lock = store.lock(&name, workshop.reporter)?;
+    if store.step(&step.key).is_some() {
+        return Ok(());
+    }
+    let draft = store.draft(&name)?;
+    let (output, build) = (draft.join("output"), draft.join("build"));
+    for folder in [&output, &build] {
+        fs_err::create_dir_all(folder).map_err(|cause| store.error(cause))?;
+    }
+    let mut sandbox = sandbox(plan, step, workshop, &output, &build)?;
+    sandbox.environment(jobs.environment());
+    let log = store.log(&step.id.file_name(), &step.key);
+    let lend = jobs.lender();
+    let result =
+        process::run_logged(workshop.toolchain.bwrap(), &sandbox.run(&step.script), &log, move |command| lend(command));
+    match result {
+        Ok(()) => {
+            store.keep(&step.key, &output, &inputs(plan, step))?;
+            let _ = fs_err::remove_dir_all(&draft);
+            Ok(())
+        }
+        Err(ProcessError::Interrupted) => {
+            let _ = fs_err::remove_dir_all(&draft);
+            Err(EngineError::Interrupted)
+        }
+        Err(ProcessError::Failed { log, last, .. }) => {
+            let wreck = store.root().join("wrecks").join(step.key.to_string());
+            let _ = fs_err::remove_dir_all(&wreck);
+            let _ = fs_err::create_dir_all(store.root().join("wrecks")).and_then(|()| fs_err::rename(&draft, &wreck));
+            Err(failed(plan, step, log, last))
+        }
+        Err(cause) => Err(EngineError::NotRun { step: step.id.clone(), cause }),
+    }
+}
+
+/// A step that ran out of space says so in the compiler's words; here it gets the way out.
+fn failed(plan: &Plan, step: &Step, log: PathBuf, last: Vec<String>) -> EngineError {
+    if last.iter().any(|line| line.contains("No space left on device")) {
+        let root = log.ancestors().nth(2).map(Path::to_owned).unwrap_or_default();
+        return crate::store::StoreError::Full { root }.into();
+    }
+    EngineError::Step { step: step.id.clone(), recipe: plan.recipe.clone(), log, last }
+}
+
+/// Opens a shell where the step runs, with what its last failure left, if it failed.
+pub fn shell(plan: &Plan, step: &Step, workshop: &Workshop<'_>) -> Result<i32, EngineError> {
+    let store = workshop.store;
+    for need in &step.needs {
+        let known = plan.step(need).is_some_and(|need| store.step(&need.key).is_some());
+        if !known {
+            let last = vec![format!("{need} is not in the store; `phplayer build` makes it")];
+            return Err(EngineError::Step {
+                step: need.clone(),
+                recipe: plan.recipe.clone(),
+                log: store.log(&need.file_name(), &step.key),
+                last,
+            });
+        }
+    }
+    let wreck = store.root().join("wrecks").join(step.key.to_string());
+    let scratch = tempfile::tempdir_in(store.root().join("tmp")).map_err(|cause| store.error(cause))?;
+    let folder = if wreck.is_dir() { wreck.as_path() } else { scratch.path() };
+    for name in ["output", "build"] {
+        fs_err::create_dir_all(folder.join(name)).map_err(|cause| store.error(cause))?;
+    }
+    fs_err::write(folder.join("build/.phplayer-step"), &step.script).map_err(|cause| store.error(cause))?;
+    let sandbox = sandbox(plan, step, workshop, &folder.join("output"), &folder.join("build"))?;
+    process::run_interactive(workshop.toolchain.bwrap(), &sandbox.shell())
+        .map_err(|cause| EngineError::NotRun { step: step.id.clone(), cause })
+}
+
+fn sandbox(
+    plan: &Plan,
+    step: &Step,
+    workshop: &Workshop<'_>,
+    output: &Path,
+    build: &Path,
+) -> Result<Sandbox, EngineError> {
+    let store = workshop.store;
+    let mut sandbox = Sandbox::new(workshop.toolchain, store).map_err(|cause| store.error(cause))?;
+    for mount in &step.sources {
+        sandbox.read_only(&source_tree(&mount.pinned, workshop)?, &mount.at);
+    }
+    for need in &step.needs {
+        if let Some(tree) = plan.step(need).and_then(|need| store.step(&need.key)) {
+            sandbox.read_only(&tree, &need.place());
+        }
+    }
+    sandbox.writable(output, &step.id.place());
+    sandbox.writable(build, "/build");
+    sandbox.environment(step.environment.iter().map(|(name, value)| (name.clone(), value.into())).collect());
+    Ok(sandbox)
+}
+
+fn source_tree(pinned: &crate::source::Pinned, workshop: &Workshop<'_>) -> Result<PathBuf, EngineError> {
+    let store = workshop.store;
+    if let Some(tree) = pinned.alternatives.iter().find_map(|form| store.source_tree(&form.sha256)) {
+        return Ok(tree);
+    }
+    let fetched = workshop.fetcher.fetch(pinned, workshop.reporter)?;
+    let name = format!("{} {}", pinned.name, pinned.version);
+    store.make_source_tree(&fetched.sha256, workshop.reporter, |into| {
+        archive::unpack(&fetched.path, into, 1).map_err(|cause| EngineError::Unpack { name, cause })
+    })
+}
+
+fn inputs(plan: &Plan, step: &Step) -> crate::plan::Inputs {
+    let keys: BTreeMap<StepId, Digest> = plan.steps.iter().map(|step| (step.id.clone(), step.key)).collect();
+    step.inputs(plan.target, &plan.toolchain, &keys)
+}
+

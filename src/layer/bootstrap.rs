@@ -1,0 +1,46 @@
+//! The runtime inside a layer, which phplayer carries as bytes: the root build script has built it.
+
+use crate::target::Arch;
+
+/// The PHP side of function mode: `phplayer/worker.php` in a layer.
+pub const WORKER: &str = include_str!("../bootstrap/php/worker.php");
+
+/// php-fpm's configuration: `etc/php-fpm.conf` in a layer.
+pub const FPM_CONF: &str = include_str!("../bootstrap/php-fpm.conf");
+
+/// The executable for `bootstrap` in a layer, or `None` where phplayer was built without that Rust target.
+pub fn for_arch(arch: Arch) -> Option<&'static [u8]> {
+    match arch {
+        #[cfg(bootstrap_x86_64)]
+        Arch::X86_64 => Some(include_bytes!(env!("PHPLAYER_BOOTSTRAP_X86_64"))),
+        #[cfg(bootstrap_arm64)]
+        Arch::Arm64 => Some(include_bytes!(env!("PHPLAYER_BOOTSTRAP_ARM64"))),
+        #[cfg(not(all(bootstrap_x86_64, bootstrap_arm64)))]
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The place of the machine's number in an ELF header, and the two of Lambda.
+    fn machine(elf: &[u8]) -> u16 {
+        u16::from_le_bytes([elf[18], elf[19]])
+    }
+
+    #[test]
+    fn the_hosts_bootstrap_is_there_static_and_small() {
+        let elf = for_arch(Arch::host()).unwrap();
+        assert_eq!(machine(elf), if Arch::host() == Arch::X86_64 { 62 } else { 183 });
+        assert!(!elf.windows(9).any(|bytes| bytes == b"ld-linux-"), "it needs a dynamic loader");
+        assert!(elf.len() <= 700_000, "{} bytes", elf.len());
+    }
+
+    #[test]
+    fn no_path_of_the_building_machine_is_in_it() {
+        let elf = for_arch(Arch::host()).unwrap();
+        let here = env!("CARGO_MANIFEST_DIR").as_bytes();
+        assert!(!elf.windows(here.len()).any(|bytes| bytes == here));
+    }
+}

@@ -1,0 +1,272 @@
+//! The commands of each kind of step. A script knows sandbox paths only, never the engine that runs it.
+
+use std::collections::BTreeMap;
+
+use crate::catalogue::{Extension, Library, PhpSeries};
+use crate::digest::Digest;
+use crate::recipe::{Recipe, Sapi};
+use crate::source::Pinned;
+use crate::target::Target;
+
+use super::step::{SourceMount, Step, StepId};
+
+/// Sections of their own let the link drop what nothing uses; hidden symbols keep the archives from meeting by accident.
+const CFLAGS: &str = "-O2 -fno-semantic-interposition -ffunction-sections -fdata-sections -fvisibility=hidden \
+                      -fstack-protector-strong -fno-ident";
+
+/// Flags of the one executable. `-s`: nothing reads symbols on Lambda, and they are a third of the file.
+const LDFLAGS: &str = "-pie -s -Wl,--gc-sections -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--as-needed";
+
+/// Directories of the installed PHP headers, and of the source tree behind them for what is not installed.
+const PHP_INCLUDES: &str =
+    "-I/opt/include/php -I/opt/include/php/main -I/opt/include/php/TSRM -I/opt/include/php/Zend -I/opt/include/php/ext";
+
+fn step(id: StepId, sources: Vec<SourceMount>, needs: Vec<StepId>, environment: BTreeMap<String, String>, script: String) -> Step {
+    Step { id, sources, needs, environment, script, tools: Vec::new(), key: Digest::of(b"") }
+}
+
+fn mounted(pinned: Pinned, at: &str) -> SourceMount {
+    SourceMount { pinned, at: at.to_owned() }
+}
+
+fn environment(target: Target, libraries: &[String], extra: &str) -> BTreeMap<String, String> {
+    let pkg_config: Vec<String> = libraries.iter().map(|name| format!("/deps/{name}/lib/pkgconfig")).collect();
+    BTreeMap::from(
+        [
+            ("CFLAGS", format!("{CFLAGS}{extra}")),
+            ("HOST", target.arch.triple().to_owned()),
+            ("PKG_CONFIG_LIBDIR", pkg_config.join(":")),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    )
+}
+
+/// `lib:NAME`: the definition's own script, between the same first and last lines for all.
+pub(super) fn library(library: &Library, pinned: Pinned, target: Target, needed: &[String]) -> Step {
+    let id = StepId::Library(library.name.clone());
+    let mut environment = environment(target, needed, " -fPIC");
+    environment.insert("PREFIX".to_owned(), id.place());
+    environment.extend(library.environment(target.arch));
+    let script = format!("set -eu\n{}\n", library.build.trim());
+    let needs = needed.iter().map(|name| StepId::Library(name.clone())).collect();
+    let mut step = step(id, vec![mounted(pinned, "/src")], needs, environment, script);
+    step.tools = library.tools.clone();
+    step
+}
+
+/// Archives of a library as the link sees them.
+pub(super) fn archives(library: &Library) -> Vec<String> {
+    library.link.iter().map(|archive| format!("/deps/{}/lib/{archive}", library.name)).collect()
+}
+
+/// `php:VERSION`: the core's objects as one archive, each SAPI joined into one object, headers, and phpize's files.
+pub(super) fn php(series: &PhpSeries, pinned: Pinned, target: Target) -> Step {
+    let mut environment = environment(target, &[], " -fPIE");
+    environment.insert("EXTENSION_DIR".to_owned(), "/opt/lib/php/extensions".to_owned());
+    environment.insert("PHP_BUILD_PROVIDER".to_owned(), "phplayer".to_owned());
+    // No `phplayer-objects` target is PHP's: its own `all` would link both SAPIs, which nobody runs.
+    // PHP's `install-headers` copies one file at a time; one tar does it at once, and takes every extension's headers.
+    // SAPI objects keep one global symbol each, so that both fit into one executable.
+    let script = format!(
+        r#"set -eu
+/src/configure --cache-file=config.cache --build=$BUILD --host=$HOST --prefix=/opt --disable-all --disable-cgi \
+    --disable-phpdbg --enable-cli --enable-fpm --without-pear --with-valgrind=no --disable-rpath \
+    --with-config-file-path=/opt/etc/php --with-config-file-scan-dir=/opt/etc/php/conf.d:/var/task/php/conf.d {configure}
+cat > objects.mk <<'END'
+phplayer-objects: $(PHP_GLOBAL_OBJS) $(PHP_CLI_OBJS) $(PHP_FASTCGI_OBJS) $(PHP_FPM_OBJS)
+	@printf '%s\n' $(PHP_GLOBAL_OBJS:.lo=.o) > core.list
+	@printf '%s\n' $(PHP_CLI_OBJS:.lo=.o) > cli.list
+	@printf '%s\n' $(PHP_FASTCGI_OBJS:.lo=.o) $(PHP_FPM_OBJS:.lo=.o) > fpm.list
+END
+make -f Makefile -f objects.mk phplayer-objects
+mkdir -p /opt/lib/phplayer /opt/include/php
+$AR rcsD /opt/lib/phplayer/core.a $(cat core.list)
+for sapi in cli fpm; do
+    $LD -r -o $sapi.o $(cat $sapi.list)
+    $OBJCOPY --redefine-sym main=php_${{sapi}}_main --keep-global-symbol=php_${{sapi}}_main $sapi.o /opt/lib/phplayer/$sapi.o
+done
+grep -E '^#include "ext|phpext_[a-z]*_ptr,' main/internal_functions_cli.c > main/phplayer_builtin.h
+make install-build install-programs
+for tree in /src .; do
+    (cd $tree && find Zend TSRM main ext -name '*.h' | LC_ALL=C sort | tar -cf - -T -) | tar -xf - -C /opt/include/php
+done
+grep -E '^(ac|lt|php|ax)_cv_' config.cache | grep -v -E '^ac_cv_env_|PKG_CONFIG|ac_cv_path_' > /opt/lib/phplayer/config.cache
+"#,
+        configure = series.configure.join(" ")
+    );
+    step(StepId::Php(pinned.version.clone()), vec![mounted(pinned, "/src")], Vec::new(), environment, script)
+}
+
+/// `ext:NAME`: its objects as one archive. `needed` are the libraries under it, those of the libraries included.
+pub(super) fn extension(extension: &Extension, own: Option<Pinned>, php: &Pinned, target: Target, needed: &[&Library]) -> Step {
+    let name = &extension.name;
+    let includes: Vec<String> = needed
+        .iter()
+        .flat_map(|library| library.include.iter().map(|dir| format!("/deps/{}/{dir}", library.name)))
+        .collect();
+    let needed: Vec<String> = needed.iter().map(|library| library.name.clone()).collect();
+    let id = StepId::Extension(name.clone());
+    let mut environment = environment(target, &needed, "");
+    environment.insert("EXTRA_CFLAGS".to_owned(), extension.build.cflags.join(" "));
+    let bundled = own.is_none();
+    let source = if bundled { format!("/src/ext/{name}") } else { "/pecl".to_owned() };
+    let archive = format!("{}/{name}.a", id.place());
+    let body = match extension.build.sources.is_empty() {
+        false => compiled(&source, &extension.build.sources, &includes, &archive),
+        true => phpized(name, &source, &extension.build.configure, &archive),
+    };
+    let mut needs = vec![StepId::Php(php.version.clone())];
+    needs.extend(needed.iter().map(|name| StepId::Library(name.clone())));
+    let mut sources = vec![mounted(php.clone(), "/src")];
+    sources.extend(own.map(|own| mounted(own, "/pecl")));
+    let mut step = step(id, sources, needs, environment, body);
+    step.tools = extension.tools.clone();
+    step
+}
+
+/// Sources compiled as they stand: their configure would decide nothing.
+fn compiled(source: &str, sources: &[String], includes: &[String], archive: &str) -> String {
+    let objects: Vec<String> = sources.iter().map(|file| format!("{}.o", file.trim_end_matches(".c"))).collect();
+    format!(
+        r#"set -eu
+export INCLUDES="-I{source} {PHP_INCLUDES} -I/src {includes}"
+cat > Makefile <<'END'
+objects: {objects}
+%.o: {source}/%.c
+	$(CC) $(INCLUDES) -D_GNU_SOURCE -DZEND_ENABLE_STATIC_TSRMLS_CACHE=1 $(EXTRA_CFLAGS) $(CFLAGS) -fPIE -c $< -o $@
+END
+make objects
+$AR rcsD {archive} {objects}
+"#,
+        objects = objects.join(" "),
+        includes = includes.iter().map(|dir| format!("-I{dir}")).collect::<Vec<_>>().join(" "),
+    )
+}
+
+/// Its own configure, made by phpize. The core's answers to the common questions are in its cache already; objects
+/// only, no shared object; `get_module` is renamed, or the archives would collide on it.
+fn phpized(name: &str, source: &str, configure: &[String], archive: &str) -> String {
+    format!(
+        r#"set -eu
+cp -a {source}/. .
+for start in config0.m4 config9.m4; do [ ! -f $start ] || mv $start config.m4; done
+/opt/bin/phpize
+cp /opt/lib/phplayer/config.cache config.cache
+./configure --cache-file=config.cache --build=$BUILD --host=$HOST --with-php-config=/opt/bin/php-config {configure}
+echo 'phplayer-objects: $(shared_objects_{name})' > objects.mk
+make -f Makefile -f objects.mk phplayer-objects EXTRA_CFLAGS="-I/src $EXTRA_CFLAGS -Dget_module=get_module_{name}"
+$AR rcsD {archive} $(find . -path '*/.libs/*.o' | LC_ALL=C sort)
+"#,
+        configure = configure.join(" ")
+    )
+}
+
+/// `link:RECIPE`: a generated module table, the core, the chosen archives: one executable for the SAPIs asked for.
+pub(super) fn link(
+    recipe: &Recipe,
+    extensions: &[&Extension],
+    libraries: &[String],
+    archives: &[String],
+    php: &Pinned,
+    target: Target,
+) -> Step {
+    let names = |zend: bool| -> String {
+        let chosen = extensions.iter().filter(|extension| extension.zend_extension == zend);
+        chosen.map(|extension| extension.name.as_str()).collect::<Vec<_>>().join(" ")
+    };
+    let (modules, zend) = (names(false), names(true));
+    let sapis: Vec<&str> = recipe.sapi.iter().map(Sapi::name).collect();
+    let system: Vec<String> =
+        extensions.iter().flat_map(|extension| &extension.system_libraries).map(|name| format!("-l{name}")).collect();
+    let extension_archives: Vec<String> =
+        extensions.iter().map(|extension| format!("/ext/{0}/{0}.a", extension.name)).collect();
+    let sapi_objects: Vec<String> = sapis.iter().map(|sapi| format!("/opt/lib/phplayer/{sapi}.o")).collect();
+    let script = format!(
+        r#"set -eu
+entry() {{
+    found=$($NM -g --defined-only /ext/$1/$1.a | sed -n 's/^[0-9a-f]* [BDR] \([A-Za-z0-9_]*_module_entry\)$/\1/p' | sort -u)
+    [ "$(echo $found | wc -w)" = 1 ] || {{ echo "ext:$1 should define one module entry, and has: $found" >&2; exit 1; }}
+    echo $found
+}}
+{{
+    printf '#include "php.h"\n#include "php_main.h"\n#include "zend_modules.h"\n#include "zend_extensions.h"\n'
+    grep include /opt/include/php/main/phplayer_builtin.h
+    for name in {modules}; do printf 'extern zend_module_entry %s;\n' "$(entry $name)"; done
+    [ -z "{zend}" ] || printf 'extern zend_extension zend_extension_entry;\n'
+    printf 'static zend_module_entry *const modules[] = {{\n'
+    grep phpext_ /opt/include/php/main/phplayer_builtin.h
+    for name in {modules}; do printf '\t&%s,\n' "$(entry $name)"; done
+    printf '}};\nPHPAPI int php_register_internal_extensions(void)\n{{\n'
+    [ -z "{zend}" ] || printf '\tzend_register_extension(&zend_extension_entry, NULL);\n'
+    printf '\treturn php_register_extensions(modules, sizeof(modules) / sizeof(*modules));\n}}\n'
+}} > modules.c
+{main}
+for file in modules main; do $CC {PHP_INCLUDES} -D_GNU_SOURCE $CFLAGS -c $file.c -o $file.o; done
+mkdir -p /out/bin
+$CC {LDFLAGS} -Wl,--print-map -o /out/bin/php main.o modules.o {sapi_objects} /opt/lib/phplayer/core.a {extension_archives} \
+    {archives} {system} -lm -lpthread -ldl -lrt -lresolv > /out/link.map
+{links}
+{check}
+"#,
+        main = entry_point(&sapis),
+        sapi_objects = sapi_objects.join(" "),
+        extension_archives = extension_archives.join(" "),
+        archives = archives.join(" "),
+        system = system.join(" "),
+        links = if sapis.contains(&"fpm") { "ln -s php /out/bin/php-fpm" } else { "" },
+        check = check(&sapis, extensions),
+    );
+    let mut needs = vec![StepId::Php(php.version.clone())];
+    needs.extend(libraries.iter().map(|name| StepId::Library(name.clone())));
+    needs.extend(extensions.iter().map(|extension| StepId::Extension(extension.name.clone())));
+    let environment = environment(target, &[], " -fPIE");
+    step(StepId::Link(recipe.name.get_ref().to_string()), Vec::new(), needs, environment, script)
+}
+
+/// Which SAPI it is, is told by the name it is called by: the bootstrap passes it, so nothing depends on the link.
+fn entry_point(sapis: &[&str]) -> String {
+    let call = match sapis {
+        [only] => format!("return php_{only}_main(argc, argv);"),
+        _ => "return strncmp(name, \"php-fpm\", 7) == 0 ? php_fpm_main(argc, argv) : php_cli_main(argc, argv);".to_owned(),
+    };
+    let declared: Vec<String> = sapis.iter().map(|sapi| format!("int php_{sapi}_main(int argc, char **argv);")).collect();
+    format!(
+        r#"cat > main.c <<'END'
+#include <string.h>
+{declared}
+int main(int argc, char **argv)
+{{
+	const char *path = argc > 0 ? argv[0] : "php";
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	(void)name;
+	{call}
+}}
+END"#,
+        declared = declared.join("\n")
+    )
+}
+
+/// What was linked must start and know every extension: the versions are its own answer. An FPM alone only starts.
+fn check(sapis: &[&str], extensions: &[&Extension]) -> String {
+    if !sapis.contains(&"cli") {
+        return "$RUN /out/bin/php -n -v && echo '{}' > /out/versions.json".to_owned();
+    }
+    let names: Vec<String> = extensions
+        .iter()
+        .map(|extension| match extension.zend_extension {
+            true => "\"Zend OPcache\"".to_owned(),
+            false => format!("\"{}\"", extension.name),
+        })
+        .collect();
+    format!(
+        r#"$RUN /out/bin/php -n -d display_errors=stderr -r '
+$versions = ["php" => PHP_VERSION];
+foreach ([{names}] as $name) {{
+    if (!extension_loaded($name)) {{ fwrite(STDERR, "linked in, but not loaded: $name\n"); exit(1); }}
+    $versions[$name] = phpversion($name);
+}}
+echo json_encode($versions, JSON_PRETTY_PRINT), "\n";' > /out/versions.json"#,
+        names = names.join(", ")
+    )
+}
