@@ -118,8 +118,8 @@ pub fn failure(error: EmulatorError) -> Failure {
 pub fn stop_on_signal() -> Stop {
     let stop = Stop::default();
     let wish = stop.clone();
-    // A handler that is there already knows better how to end this process; the sandbox ends with it in any case.
-    let _ = ctrlc::try_set_handler(move || wish.stop());
+    // Without it, or where this process has one already, the sandbox still ends with us; only its folder may stay.
+    let _ = ctrlc::set_handler(move || wish.stop());
     stop
 }
 

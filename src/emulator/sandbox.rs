@@ -32,6 +32,7 @@ const CERTIFICATES: [&str; 4] = [
 /// The folders of one execution environment, which outlive its runtimes.
 #[derive(Debug)]
 pub struct Places {
+    bwrap: PathBuf,
     home: tempfile::TempDir,
     pub task: PathBuf,
 }
@@ -39,6 +40,7 @@ pub struct Places {
 impl Places {
     /// Fresh folders; `task` must exist.
     pub fn new(task: &Path) -> Result<Self, EmulatorError> {
+        let bwrap = which("bwrap").ok_or(EmulatorError::NoBubblewrap)?;
         let failed = EmulatorError::io("make its folders");
         let made = || {
             let task = fs::canonicalize(task)?;
@@ -52,7 +54,7 @@ impl Places {
                 "root:x:0:0:root:/root:/sbin/nologin\nsbx_user1051:x:993:990::/home/sbx_user1051:/sbin/nologin\n",
             )?;
             fs::write(home.path().join("etc/group"), "root:x:0:\nsbx_user1051:x:990:\n")?;
-            Ok(Self { home, task })
+            Ok(Self { bwrap, home, task })
         };
         made().map_err(failed)
     }
@@ -130,7 +132,6 @@ impl Sandbox {
         sink: LogSink,
         ended: impl FnOnce(Exit) + Send + 'static,
     ) -> Result<Self, EmulatorError> {
-        let bwrap = which("bwrap").ok_or(EmulatorError::NoBubblewrap)?;
         let mut arguments = places.arguments();
         let mut outside = environment.clone();
         // Given as an argument, since in bubblewrap's own environment it would choose bubblewrap's own libraries. All
@@ -141,7 +142,7 @@ impl Sandbox {
         arguments.extend(["--".into(), bootstrap.into()]);
         let started = || {
             let (reader, writer) = io::pipe()?;
-            let process = duct::cmd(bwrap, arguments)
+            let process = duct::cmd(&places.bwrap, arguments)
                 .full_env(outside)
                 .stdin_null()
                 .stdout_file(writer.try_clone()?)

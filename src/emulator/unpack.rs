@@ -205,7 +205,7 @@ mod tests {
     fn what_is_no_zip_is_said_to_be_none() {
         let home = tempfile::tempdir().unwrap();
         let layer = home.path().join("a.zip");
-        assert!(matches!(merge(&[layer.clone()], home.path(), 0), Err(EmulatorError::LayerMissing { .. })));
+        assert!(matches!(merge(std::slice::from_ref(&layer), home.path(), 0), Err(EmulatorError::LayerMissing { .. })));
         fs::write(&layer, "PK nonsense").unwrap();
         assert!(matches!(merge(&[layer], home.path(), 0), Err(EmulatorError::NotAZip { .. })));
     }

@@ -292,17 +292,15 @@ done"#;
 
 #[test]
 fn a_response_over_the_limit_is_refused_and_the_runtime_lives() {
-    let script = format!(
-        r#"while next; do
+    let script = r#"while next; do
     size=$body
-    exec 3<>"/dev/tcp/${{AWS_LAMBDA_RUNTIME_API%:*}}/${{AWS_LAMBDA_RUNTIME_API#*:}}"
+    exec 3<>"/dev/tcp/${AWS_LAMBDA_RUNTIME_API%:*}/${AWS_LAMBDA_RUNTIME_API#*:}"
     printf 'POST /2018-06-01/runtime/invocation/%s/response HTTP/1.1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n' $id $size >&3
     head -c $size /dev/zero | tr '\0' 1 >&3
     answer
-    echo "$size: $status ${{body%:*}}"
-done"#
-    );
-    let world = World::new(&script);
+    echo "$size: $status ${body%:*}"
+done"#;
+    let world = World::new(script);
     let mut instance = world.start();
     let fits = send(&mut instance, &PAYLOAD_LIMIT.to_string());
     assert!(matches!(fits.outcome, Outcome::Response(body) if body.len() as u64 == PAYLOAD_LIMIT));
