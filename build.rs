@@ -46,13 +46,11 @@ fn main() {
             Some(target) => {
                 let file = build(&architecture, &target, is_host);
                 println!("cargo::rustc-cfg=bootstrap_{}", architecture.name);
-                println!(
-                    "cargo::rustc-env=PHPLAYER_BOOTSTRAP_{}={}",
-                    architecture.name.to_uppercase(),
-                    file.display()
-                );
+                println!("cargo::rustc-env=PHPLAYER_BOOTSTRAP_{}={}", architecture.name.to_uppercase(), file.display());
             }
-            None if is_host => panic!("no Rust target for {}: rustup target add {}-unknown-linux-musl", host, architecture.cpu),
+            None if is_host => {
+                panic!("no Rust target for {}: rustup target add {}-unknown-linux-musl", host, architecture.cpu)
+            }
             None => {}
         }
     }
@@ -93,17 +91,19 @@ fn build(architecture: &Architecture, target: &str, is_host: bool) -> PathBuf {
     } else if !is_host {
         cargo.env(format!("CARGO_TARGET_{variable}_LINKER"), architecture.cross_linker);
     }
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(&root, &target_dir));
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(&root, &target_dir, target));
     let status = cargo.status().unwrap_or_else(|error| panic!("{cargo:?}: {error}"));
     assert!(status.success(), "{cargo:?}: {status}");
     target_dir.join(target).join("bootstrap/bootstrap")
 }
 
 /// Static, and without the paths of this machine: two checkouts must give the same bytes, since layers are compared.
-fn flags(root: &Path, target_dir: &Path) -> OsString {
+fn flags(root: &Path, target_dir: &Path, target: &str) -> OsString {
     let mut flags = OsString::from("-Ctarget-feature=+crt-static\u{1f}-Crelocation-model=static");
-    // rustc names an object by its path; where that reaches the file, it goes with the build id.
-    flags.push("\u{1f}-Clink-arg=-Wl,--build-id=none");
+    if target.ends_with("gnu") {
+        // gcc asks for a build id, which depends on the folders of the objects; lld makes none.
+        flags.push("\u{1f}-Clink-arg=-Wl,--build-id=none");
+    }
     let cargo_home = env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| env::home_dir().map(|home| home.join(".cargo")))
@@ -123,9 +123,8 @@ fn installed(target: &str) -> bool {
     let answer = Command::new(rustc).args(["--print", "target-libdir", "--target", target]).output();
     let Ok(answer) = answer else { return false };
     let folder = String::from_utf8_lossy(&answer.stdout);
-    fs::read_dir(folder.trim()).is_ok_and(|files| {
-        files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libstd-"))
-    })
+    fs::read_dir(folder.trim())
+        .is_ok_and(|files| files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libstd-")))
 }
 
 fn on_path(program: &str) -> bool {

@@ -16,7 +16,7 @@ use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::answer::{InitError, RESPONSE_LIMIT};
-use crate::fastcgi::{self, Decoder, Part, Params};
+use crate::fastcgi::{self, Decoder, Params, Part};
 use crate::settings::PHP;
 
 const CONFIG: &str = "/opt/etc/php-fpm.conf";
@@ -117,7 +117,9 @@ impl Fpm {
             decoder
                 .feed(&buffer[..count], |part| match part {
                     // The script may go on printing to its end: a closed connection would leave it running unseen.
-                    Part::Output(bytes) => output.extend_from_slice(&bytes[..bytes.len().min(OUTPUT_LIMIT - output.len())]),
+                    Part::Output(bytes) => {
+                        output.extend_from_slice(&bytes[..bytes.len().min(OUTPUT_LIMIT - output.len())])
+                    }
                     Part::Log(bytes) => log(bytes),
                     Part::End { served } => ended = Some(served),
                 })

@@ -153,7 +153,9 @@ fn whatever_a_script_does_costs_its_own_request_only() {
 #[test]
 fn an_event_that_is_no_request_is_an_error_and_the_next_one_works() {
     let mut lambda = site(&[("index.php", "<?php echo 'fine';")], "index.php");
-    for event in [&b"{"[..], b"null", b"[]", br#"{"Records":[]}"#, b"\"\xff\"", br#"{"requestContext":{"connectionId":"x"}}"#] {
+    for event in
+        [&b"{"[..], b"null", b"[]", br#"{"Records":[]}"#, b"\"\xff\"", br#"{"requestContext":{"connectionId":"x"}}"#]
+    {
         let call = lambda.invoke_bytes(event, Duration::from_secs(60));
         assert!(call.path.ends_with("/error"), "{}", call.path);
         assert_eq!(call.header("Lambda-Runtime-Function-Error-Type"), Some("Function.InvalidEvent"));

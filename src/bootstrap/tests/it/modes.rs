@@ -22,7 +22,8 @@ fn error(call: &Call) -> Value {
 
 #[test]
 fn the_tutorials_function_is_called() {
-    let script = "<?\nfunction index($data)\n{\n  return json_encode(['name' => $data['name'], 'db' => $_ENV['DB']]);\n}\n";
+    let script =
+        "<?\nfunction index($data)\n{\n  return json_encode(['name' => $data['name'], 'db' => $_ENV['DB']]);\n}\n";
     for file in ["index.php", "src/index.php"] {
         let mut lambda = function(&[(file, script)], "index", &[("DB", "here")]);
         assert_eq!(response(&lambda.invoke(&json!({"name": "Ä"}))), r#"{"name":"\u00c4","db":"here"}"#);
@@ -35,7 +36,11 @@ fn every_kind_of_handler_is_called() {
     let object = "<?php return new class { function handle($event, $context) { return [$event, $context->getAwsRequestId()]; } };";
     let invokable = "<?php return new class { function __invoke($event) { return $event; } };";
     for (script, handler, expected) in [
-        ("<?php return fn($event, $context) => ['é/', 1.0, $context->getTraceId()];", "app.php", r#"["é/",1.0,"Root=1-2-3"]"#),
+        (
+            "<?php return fn($event, $context) => ['é/', 1.0, $context->getTraceId()];",
+            "app.php",
+            r#"["é/",1.0,"Root=1-2-3"]"#,
+        ),
         (object, "app.php", r#"[{"a":1},"request-1"]"#),
         (invokable, "app.php", r#"{"a":1}"#),
         ("<?php return fn() => getenv('_X_AMZN_TRACE_ID');", "app", "Root=1-2-3"),
