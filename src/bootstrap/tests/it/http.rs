@@ -114,6 +114,8 @@ fn whatever_a_script_does_costs_its_own_request_only() {
     let script = r#"<?php
         switch ($_SERVER['REQUEST_URI']) {
             case '/loop': fwrite(fopen('php://stderr', 'w'), "looping\n"); while (true) {}
+            case '/wait': exec('sleep 1000');
+            case '/sleepers': exit(implode(' ', preg_grep('/^sleep/', array_map(fn($f) => @file_get_contents($f), glob('/proc/[0-9]*/comm')))));
             case '/kill': posix_kill(getmypid(), 9);
             case '/segv': posix_kill(getmypid(), 11);
             case '/stop': posix_kill(getmypid(), 19);
@@ -128,6 +130,7 @@ fn whatever_a_script_does_costs_its_own_request_only() {
     let mut lambda = site(&[("index.php", script)], "index.php");
     for (path, status, message) in [
         ("/loop", 504, "timeout"),
+        ("/wait", 504, "timeout"),
         ("/kill", 502, "died"),
         ("/segv", 502, "died"),
         ("/stop", 504, "timeout"),
@@ -144,6 +147,7 @@ fn whatever_a_script_does_costs_its_own_request_only() {
         let call = lambda.invoke(&get("/"));
         assert_eq!(body(&call), "fine", "after {path}: {}", lambda.log());
     }
+    assert_eq!(body(&lambda.invoke(&get("/sleepers"))), "", "what a killed worker had started must not go on");
     let log = lambda.log();
     for said in ["looping", "Uncaught Exception: thrown", "Allowed memory size"] {
         assert!(log.contains(said), "{said} is not in {log}");
