@@ -1,5 +1,6 @@
 //! Http mode with php-fpm.
 
+use std::fs;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -173,6 +174,23 @@ fn a_missing_handler_is_an_init_error() {
     assert_eq!(call.json()["errorMessage"], "no handler `index.php`: looked for /var/task/index.php");
     assert_eq!(call.header("Lambda-Runtime-Function-Error-Type"), Some("Runtime.NoSuchHandler"));
     assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn a_php_that_does_not_start_is_an_init_error() {
+    let function = Function { files: &[("index.php", "")], handler: "index.php", env: &[] };
+    let missing = Lambda::start_on(&function, |opt| fs::remove_file(opt.join("bin/php")).unwrap());
+    let broken =
+        Lambda::start_on(&function, |opt| fs::write(opt.join("etc/php-fpm.conf"), "[www]\nnonsense = 1\n").unwrap());
+    for (lambda, message) in [
+        (missing, "cannot start /opt/bin/php: No such file"),
+        (broken, "cannot start php-fpm: it ended with exit status: 78"),
+    ] {
+        let (call, status) = lambda.init_error();
+        assert_eq!(call.header("Lambda-Runtime-Function-Error-Type"), Some("Runtime.PhpFailedToStart"));
+        assert!(call.json()["errorMessage"].as_str().unwrap().starts_with(message), "{}", call.json());
+        assert_eq!(status.code(), Some(1));
+    }
 }
 
 #[test]
