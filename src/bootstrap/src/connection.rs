@@ -1,7 +1,8 @@
 //! HTTP/1.1 over one kept-alive connection: as much of it as the Runtime API speaks.
 
+use std::borrow::Cow;
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 /// More than all headers of the Runtime API together (the client context alone may have 3.5 kB).
 const HEAD_LIMIT: usize = 256 * 1024;
@@ -45,7 +46,7 @@ impl Connection {
                 result => return result,
             }
         }
-        let stream = TcpStream::connect(&self.host)?;
+        let stream = TcpStream::connect(address(&self.host)?)?;
         stream.set_nodelay(true)?;
         self.exchange(stream, &request)
     }
@@ -62,6 +63,21 @@ impl Connection {
         }
         Ok(reply)
     }
+}
+
+/// An address in numbers, as Lambda gives it, or `localhost:PORT`: asking for names would put half a megabyte of resolver
+/// into this program.
+fn address(host: &str) -> io::Result<SocketAddr> {
+    let numeric = match host.strip_prefix("localhost:") {
+        Some(port) => Cow::Owned(format!("127.0.0.1:{port}")),
+        None => Cow::Borrowed(host),
+    };
+    numeric.parse().map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("`{host}` is not an address with a port, like 127.0.0.1:9001"),
+        )
+    })
 }
 
 fn is_closed(error: &io::Error) -> bool {
@@ -236,6 +252,18 @@ mod tests {
         ] {
             let reply = read_reply(&mut Drip(text.as_bytes())).unwrap();
             assert_eq!((reply.body, reply.keep_alive), (body.as_bytes().to_vec(), keep_alive), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_numbers_or_localhost() {
+        for (host, expected) in [
+            ("127.0.0.1:9001", Some("127.0.0.1:9001")),
+            ("localhost:80", Some("127.0.0.1:80")),
+            ("[::1]:9", Some("[::1]:9")),
+            ("sandbox:80", None),
+        ] {
+            assert_eq!(address(host).ok().map(|address| address.to_string()).as_deref(), expected);
         }
     }
 

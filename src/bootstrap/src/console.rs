@@ -26,6 +26,8 @@ use words::words;
 const OUTPUT_LIMIT: usize = 5 * 1024 * 1024;
 /// How often a wait looks whether the command has ended while something that it started still holds its output.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long the rest of an ended command's output may take.
+const DRAIN: Duration = Duration::from_millis(250);
 
 pub struct Console {
     script: PathBuf,
@@ -82,6 +84,10 @@ impl Console {
         loop {
             let closed = ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Disconnected);
             if let Some(status) = process.try_wait()? {
+                // What is still in the pipe belongs to the command; what a leftover of it writes later does not.
+                if !closed {
+                    let _ = ended.recv_timeout(DRAIN);
+                }
                 return Ok(Some(status));
             }
             if Instant::now() >= invocation.cut_off {

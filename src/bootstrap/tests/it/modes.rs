@@ -71,6 +71,8 @@ fn whatever_a_function_does_costs_its_own_invocation_only() {
                 case 'undefined': undefined(); break;
                 case 'large': return str_repeat('x', 7000000);
                 case 'binary': return ["\xff"];
+                case 'wait': exec('sleep 1000'); break;
+                case 'sleepers': return implode(' ', preg_grep('/^sleep/', array_map(fn($f) => @file_get_contents($f), glob('/proc/[0-9]*/comm'))));
                 case 'grandchild': exec('sleep 30 >/dev/null 2>&1 &'); posix_kill(getmypid(), 9);
             }
             return $calls;
@@ -88,6 +90,7 @@ fn whatever_a_function_does_costs_its_own_invocation_only() {
         ("grandchild", "Function.WorkerExit", "signal 9", 1),
         ("stop", "Function.Timeout", "timeout", 1),
         ("loop", "Function.Timeout", "timeout", 1),
+        ("wait", "Function.Timeout", "timeout", 1),
         ("memory", "FatalError", "Allowed memory size", 1),
         ("fatal", "FatalError", "Cannot declare class A", 1),
     ] {
@@ -98,6 +101,7 @@ fn whatever_a_function_does_costs_its_own_invocation_only() {
         assert!(call.header("Lambda-Runtime-Function-Error-Type").unwrap().starts_with("Function."));
         assert_eq!(response(&lambda.invoke(&json!("fine"))), calls.to_string(), "after {event}: {}", lambda.log());
     }
+    assert_eq!(response(&lambda.invoke(&json!("sleepers"))), "", "what a killed worker had started must not go on");
     let trace = error(&lambda.invoke(&json!("throw")))["stackTrace"].clone();
     assert_eq!(trace[0], "/var/task/index.php:7");
     assert!(trace.to_string().contains("caused by Exception: cause"), "{trace}");
