@@ -1,5 +1,6 @@
 //! The one integration binary.
 mod audit;
 mod emulator;
+mod layering;
 mod publish;
 mod recipe_mistakes;
