@@ -2,5 +2,8 @@
 mod audit;
 mod emulator;
 mod layering;
+mod machine;
+mod plan;
 mod publish;
 mod recipe_mistakes;
+mod world;
