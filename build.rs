@@ -42,17 +42,17 @@ fn main() {
     for architecture in ARCHITECTURES {
         println!("cargo::rustc-check-cfg=cfg(bootstrap_{})", architecture.name);
         let is_host = host.starts_with(architecture.cpu);
-        match target(&architecture, is_host) {
-            Some(target) => {
-                let file = build(&architecture, &target, is_host);
+        let built = target(&architecture, is_host).map(|target| build(&architecture, &target, is_host));
+        match built {
+            Some(Ok(file)) => {
                 println!("cargo::rustc-cfg=bootstrap_{}", architecture.name);
-                println!(
-                    "cargo::rustc-env=PHPLAYER_BOOTSTRAP_{}={}",
-                    architecture.name.to_uppercase(),
-                    file.display()
-                );
+                println!("cargo::rustc-env=PHPLAYER_BOOTSTRAP_{}={}", architecture.name.to_uppercase(), file.display());
             }
-            None if is_host => panic!("no Rust target for {}: rustup target add {}-unknown-linux-musl", host, architecture.cpu),
+            Some(Err(problem)) if is_host => panic!("{problem}"),
+            Some(Err(problem)) => println!("cargo::warning={problem}"),
+            None if is_host => {
+                panic!("no Rust target for {}: rustup target add {}-unknown-linux-musl", host, architecture.cpu)
+            }
             None => {}
         }
     }
@@ -71,7 +71,8 @@ fn target(architecture: &Architecture, is_host: bool) -> Option<String> {
     }
 }
 
-fn build(architecture: &Architecture, target: &str, is_host: bool) -> PathBuf {
+/// The built file, or why there is none.
+fn build(architecture: &Architecture, target: &str, is_host: bool) -> Result<PathBuf, String> {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let target_dir = out.join("bootstrap");
@@ -93,17 +94,21 @@ fn build(architecture: &Architecture, target: &str, is_host: bool) -> PathBuf {
     } else if !is_host {
         cargo.env(format!("CARGO_TARGET_{variable}_LINKER"), architecture.cross_linker);
     }
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(&root, &target_dir));
-    let status = cargo.status().unwrap_or_else(|error| panic!("{cargo:?}: {error}"));
-    assert!(status.success(), "{cargo:?}: {status}");
-    target_dir.join(target).join("bootstrap/bootstrap")
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(&root, &target_dir, target));
+    match cargo.status() {
+        Ok(status) if status.success() => Ok(target_dir.join(target).join("bootstrap/bootstrap")),
+        Ok(status) => Err(format!("the bootstrap for {target} could not be built: cargo ended with {status}")),
+        Err(error) => Err(format!("the bootstrap for {target} could not be built: {error}")),
+    }
 }
 
 /// Static, and without the paths of this machine: two checkouts must give the same bytes, since layers are compared.
-fn flags(root: &Path, target_dir: &Path) -> OsString {
+fn flags(root: &Path, target_dir: &Path, target: &str) -> OsString {
     let mut flags = OsString::from("-Ctarget-feature=+crt-static\u{1f}-Crelocation-model=static");
-    // rustc names an object by its path; where that reaches the file, it goes with the build id.
-    flags.push("\u{1f}-Clink-arg=-Wl,--build-id=none");
+    if target.ends_with("gnu") {
+        // gcc asks for a build id, which depends on the folders of the objects; lld makes none.
+        flags.push("\u{1f}-Clink-arg=-Wl,--build-id=none");
+    }
     let cargo_home = env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| env::home_dir().map(|home| home.join(".cargo")))
@@ -123,9 +128,8 @@ fn installed(target: &str) -> bool {
     let answer = Command::new(rustc).args(["--print", "target-libdir", "--target", target]).output();
     let Ok(answer) = answer else { return false };
     let folder = String::from_utf8_lossy(&answer.stdout);
-    fs::read_dir(folder.trim()).is_ok_and(|files| {
-        files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libstd-"))
-    })
+    fs::read_dir(folder.trim())
+        .is_ok_and(|files| files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libstd-")))
 }
 
 fn on_path(program: &str) -> bool {

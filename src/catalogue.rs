@@ -24,7 +24,9 @@ pub struct Catalogue {
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum CatalogueError {
     #[error("{}", .message)]
-    #[diagnostic(help("php-extensions/ of phplayer itself holds examples; `phplayer generate schema extension` prints every key"))]
+    #[diagnostic(help(
+        "php-extensions/ of phplayer itself holds examples; `phplayer generate schema extension` prints every key"
+    ))]
     Definition {
         message: String,
         #[source_code]
@@ -63,9 +65,11 @@ impl Catalogue {
     pub fn beside(recipe: &Path) -> Result<Self, CatalogueError> {
         let mut catalogue = Self::embedded()?;
         let folder = recipe.parent().unwrap_or(Path::new(".")).join("php-extensions");
-        for (dir, room) in
-            [(folder.clone(), Room::Extensions), (folder.join("libraries"), Room::Libraries), (folder.join("php"), Room::Php)]
-        {
+        for (dir, room) in [
+            (folder.clone(), Room::Extensions),
+            (folder.join("libraries"), Room::Libraries),
+            (folder.join("php"), Room::Php),
+        ] {
             for file in definitions_in(&dir).map_err(|cause| CatalogueError::Unreadable { dir: dir.clone(), cause })? {
                 let text = fs_err::read_to_string(&file)
                     .map_err(|cause| CatalogueError::Unreadable { dir: dir.clone(), cause })?;
@@ -165,7 +169,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         fs_err::create_dir_all(dir.path().join("php-extensions")).expect("a folder");
         let file = dir.path().join("php-extensions/mine.toml");
-        fs_err::write(&file, "name = \"mine\"\nsummary = \"Mine\"\n[build]\nsources = [\"mine.c\"]\n").expect("written");
+        fs_err::write(&file, "name = \"mine\"\nsummary = \"Mine\"\n[build]\nsources = [\"mine.c\"]\n")
+            .expect("written");
         let recipe = dir.path().join("phplayer.toml");
         assert!(Catalogue::beside(&recipe).expect("read").extensions.contains_key("mine"));
 

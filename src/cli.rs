@@ -10,11 +10,16 @@ use crate::failure::{Failure, Outcome};
 
 /// Build, prove, run and publish PHP layers for AWS Lambda
 #[derive(Debug, Parser)]
-#[command(name = "phplayer", version, max_term_width = 110, after_help = "Start with:
+#[command(
+    name = "phplayer",
+    version,
+    max_term_width = 110,
+    after_help = "Start with:
   phplayer new shop                        write a recipe
   phplayer build --setup shop/phplayer.toml   install what is missing, compile, pack and audit
   phplayer serve --task app --handler index.php   run it here as Lambda would
-  phplayer publish --region eu-west-1      publish what is in out/")]
+  phplayer publish --region eu-west-1      publish what is in out/"
+)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,

@@ -35,7 +35,9 @@ pub enum EngineError {
     #[error("interrupted; what was finished stays in the store")]
     Interrupted,
     #[error("cannot unpack {name}")]
-    #[diagnostic(help("the file has the right digest, so this is about the definition or about phplayer: please report it"))]
+    #[diagnostic(help(
+        "the file has the right digest, so this is about the definition or about phplayer: please report it"
+    ))]
     Unpack {
         name: String,
         #[source]

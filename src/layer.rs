@@ -41,7 +41,9 @@ pub enum LayerError {
     #[diagnostic(help("build phplayer where Rust's target is installed: rustup target add {}-unknown-linux-musl", arch.cpu()))]
     NoBootstrap { arch: Arch },
     #[error("{} unpacks to {}, and the recipe allows {limit}", file, crate::layer::size(*unzipped))]
-    #[diagnostic(help("`phplayer build --sizes` says what each part adds; [limits] unzipped in the recipe is the bound"))]
+    #[diagnostic(help(
+        "`phplayer build --sizes` says what each part adds; [limits] unzipped in the recipe is the bound"
+    ))]
     TooLarge { file: String, unzipped: u64, limit: ByteSize },
 }
 

@@ -3,6 +3,7 @@
 //! The rooms, from the top: a module imports only what stands below it (`tests/it/layering.rs` holds that order).
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod commands;
 pub mod failure;
 pub mod console;

@@ -33,7 +33,9 @@ pub enum LockfileError {
     #[diagnostic(help("`phplayer lock` writes it anew"))]
     Unreadable { file: PathBuf, message: String },
     #[error("{} has form {version}; this phplayer reads form 1", file.display())]
-    #[diagnostic(help("it was written by a newer phplayer: use that one, or write the lock anew with `phplayer lock`"))]
+    #[diagnostic(help(
+        "it was written by a newer phplayer: use that one, or write the lock anew with `phplayer lock`"
+    ))]
     Newer { file: PathBuf, version: u32 },
     #[error(transparent)]
     #[diagnostic(help("check the folder's permissions"))]
@@ -65,11 +67,14 @@ impl Lockfile {
     pub fn write(&self, file: &Path) -> Result<(), LockfileError> {
         let body = toml::to_string_pretty(self)
             .map_err(|error| LockfileError::Unreadable { file: file.to_owned(), message: error.to_string() })?;
-        let text = format!("# Written by `phplayer lock`. Exact versions; commit this file beside the recipes.\n{body}");
+        let text =
+            format!("# Written by `phplayer lock`. Exact versions; commit this file beside the recipes.\n{body}");
         if fs_err::read_to_string(file).is_ok_and(|old| old == text) {
             return Ok(());
         }
-        let mut draft = tempfile::NamedTempFile::new_in(file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+        let mut draft = tempfile::NamedTempFile::new_in(
+            file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+        )?;
         std::io::Write::write_all(&mut draft, text.as_bytes())?;
         draft.persist(file).map_err(|error| error.error)?;
         Ok(())

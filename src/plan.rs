@@ -76,19 +76,27 @@ pub enum PlanError {
     #[diagnostic(transparent)]
     Recipe(#[from] Mistakes),
     #[error("phplayer.lock says nothing of {what}")]
-    #[diagnostic(help("the recipe gained it since the lock was written: `phplayer lock` adds it, and moves nothing else"))]
+    #[diagnostic(help(
+        "the recipe gained it since the lock was written: `phplayer lock` adds it, and moves nothing else"
+    ))]
     NotLocked { what: String },
     #[error("phplayer.lock holds {what} at {version}, which no definition here knows")]
-    #[diagnostic(help("`phplayer lock --upgrade` moves to what is known; or add a [[release]] with that version and its sha256"))]
+    #[diagnostic(help(
+        "`phplayer lock --upgrade` moves to what is known; or add a [[release]] with that version and its sha256"
+    ))]
     LockedUnknown { what: String, version: String },
     #[error("phplayer.lock and the definition of {what} {version} disagree on the sha256 of its source")]
-    #[diagnostic(help("one of them was changed: look at both before you write the lock anew with `phplayer lock --upgrade`"))]
+    #[diagnostic(help(
+        "one of them was changed: look at both before you write the lock anew with `phplayer lock --upgrade`"
+    ))]
     LockDrift { what: String, version: String },
     #[error("these need each other in a circle: {}", names.join(", "))]
     #[diagnostic(help("one of these definitions names a `needs` that it should not"))]
     Circle { names: Vec<String> },
     #[error("{user} needs {need}, and there is no such definition")]
-    #[diagnostic(help("add php-extensions/{need}.toml (a library: php-extensions/libraries/{need}.toml), or mend `needs`"))]
+    #[diagnostic(help(
+        "add php-extensions/{need}.toml (a library: php-extensions/libraries/{need}.toml), or mend `needs`"
+    ))]
     Missing { user: String, need: String },
 }
 
@@ -111,7 +119,12 @@ pub fn resolve(
         let library = &catalogue.libraries[name];
         let pinned = pick(lock, &format!("lib:{name}"), name, &library.releases, None)?;
         components.push(component(name, &library.license, &pinned));
-        library_steps.push(script::library(library, pinned, target, &order::library_closure(catalogue, &library.needs)?));
+        library_steps.push(script::library(
+            library,
+            pinned,
+            target,
+            &order::library_closure(catalogue, &library.needs)?,
+        ));
     }
     steps.push(script::php(chosen.series, php.clone(), target));
     components.push(component("php", &chosen.series.license, &php));
@@ -127,11 +140,14 @@ pub fn resolve(
         if let Some(pinned) = &own {
             components.push(component(&extension.name, extension.license.as_deref().unwrap_or("PHP-3.01"), pinned));
         }
-        let needed: Vec<_> =
-            order::library_closure(catalogue, &extension.libraries)?.iter().map(|name| &catalogue.libraries[name]).collect();
+        let needed: Vec<_> = order::library_closure(catalogue, &extension.libraries)?
+            .iter()
+            .map(|name| &catalogue.libraries[name])
+            .collect();
         steps.push(script::extension(extension, own, &php, target, &needed));
     }
-    let archives: Vec<String> = libraries.iter().rev().flat_map(|name| script::archives(&catalogue.libraries[name])).collect();
+    let archives: Vec<String> =
+        libraries.iter().rev().flat_map(|name| script::archives(&catalogue.libraries[name])).collect();
     steps.push(script::link(recipe, &chosen.extensions, &libraries, &archives, &php, target));
     step::seal(&mut steps, target, toolchain);
 
@@ -149,11 +165,19 @@ pub fn resolve(
 }
 
 /// The lock that a recipe needs: what `old` holds stays unless `upgrade` says otherwise.
-pub fn lock(recipe: &Recipe, catalogue: &Catalogue, old: Option<&Lockfile>, upgrade: bool) -> Result<Lockfile, PlanError> {
+pub fn lock(
+    recipe: &Recipe,
+    catalogue: &Catalogue,
+    old: Option<&Lockfile>,
+    upgrade: bool,
+) -> Result<Lockfile, PlanError> {
     let mut lock = Lockfile { version: 1, locked: old.map(|old| old.locked.clone()).unwrap_or_default() };
     let chosen = choose(recipe, catalogue, None)?;
     let mut add = |what: String, release: &Release| {
-        let locked = Locked { version: release.version.clone(), sha256: release.sources.iter().map(|place| place.sha256).collect() };
+        let locked = Locked {
+            version: release.version.clone(),
+            sha256: release.sources.iter().map(|place| place.sha256).collect(),
+        };
         if upgrade {
             lock.locked.insert(what, locked);
         } else {
@@ -239,7 +263,12 @@ fn unknown(recipe: &Recipe, catalogue: &Catalogue, span: std::ops::Range<usize>,
         Some(near) => format!("did you mean `{near}`? {list}"),
         None => format!("{list}; a php-extensions/{word}.toml beside the recipe adds one"),
     };
-    recipe.mistake(span, format!("`{word}` is not a known extension"), format!("no php-extensions/{word}.toml"), Some(help))
+    recipe.mistake(
+        span,
+        format!("`{word}` is not a known extension"),
+        format!("no php-extensions/{word}.toml"),
+        Some(help),
+    )
 }
 
 enum NoPhp {
@@ -262,14 +291,13 @@ fn choose_php<'c>(
         let known: Vec<&str> = catalogue.php.keys().map(String::as_str).collect();
         return Err(mistake("no such series".to_owned(), format!("known series: {}", known.join(", "))));
     };
-    let locked = match lock {
-        Some(lock) => Some(
-            lock.locked
-                .get(&format!("php:{}", series.series))
-                .ok_or_else(|| NoPhp::Lock(Box::new(PlanError::NotLocked { what: format!("PHP {}", series.series) })))?,
-        ),
-        None => None,
-    };
+    let locked =
+        match lock {
+            Some(lock) => Some(lock.locked.get(&format!("php:{}", series.series)).ok_or_else(|| {
+                NoPhp::Lock(Box::new(PlanError::NotLocked { what: format!("PHP {}", series.series) }))
+            })?),
+            None => None,
+        };
     let fits = |release: &&Release| {
         let exact = release.version.parse::<PhpVersion>().is_ok_and(|version| wanted.covers(version));
         exact && locked.is_none_or(|locked| locked.version == release.version)
@@ -288,7 +316,10 @@ fn choose_php<'c>(
             }
             let known: Vec<&str> = series.releases.iter().map(|release| release.version.as_str()).collect();
             let held = locked.map(|locked| format!("; phplayer.lock holds {}", locked.version)).unwrap_or_default();
-            Err(mistake(format!("not among the releases of {}", series.series), format!("known: {}{held}", known.join(", "))))
+            Err(mistake(
+                format!("not among the releases of {}", series.series),
+                format!("known: {}{held}", known.join(", ")),
+            ))
         }
     }
 }
@@ -308,13 +339,16 @@ fn pick(
     series: Option<&str>,
 ) -> Result<Pinned, PlanError> {
     let release = match lock {
-        None => newest(releases, series)
-            .ok_or_else(|| PlanError::Missing { user: format!("PHP {}", series.unwrap_or_default()), need: name.to_owned() })?,
+        None => newest(releases, series).ok_or_else(|| PlanError::Missing {
+            user: format!("PHP {}", series.unwrap_or_default()),
+            need: name.to_owned(),
+        })?,
         Some(lock) => {
             let locked = lock.locked.get(what).ok_or_else(|| PlanError::NotLocked { what: what.to_owned() })?;
-            let release = releases.iter().find(|release| release.version == locked.version).ok_or_else(|| {
-                PlanError::LockedUnknown { what: what.to_owned(), version: locked.version.clone() }
-            })?;
+            let release = releases
+                .iter()
+                .find(|release| release.version == locked.version)
+                .ok_or_else(|| PlanError::LockedUnknown { what: what.to_owned(), version: locked.version.clone() })?;
             agrees(Some(locked), what, release)?;
             release
         }

@@ -90,7 +90,8 @@ pub fn run_logged(
     if interrupted() {
         let _ = child.kill();
     }
-    let output = child.wait().map_err(|cause| ProcessError::NotStarted { program: program.as_os_str().to_owned(), cause })?;
+    let output =
+        child.wait().map_err(|cause| ProcessError::NotStarted { program: program.as_os_str().to_owned(), cause })?;
     if interrupted() {
         return Err(ProcessError::Interrupted);
     }

@@ -35,7 +35,9 @@ pub enum StoreError {
         cause: io::Error,
     },
     #[error("no space is left for the store {}", root.display())]
-    #[diagnostic(help("a recipe's build wants about 2 GB: free some, or give another folder with --store or PHPLAYER_STORE"))]
+    #[diagnostic(help(
+        "a recipe's build wants about 2 GB: free some, or give another folder with --store or PHPLAYER_STORE"
+    ))]
     Full { root: PathBuf },
     #[error("there is no home for the store: neither PHPLAYER_STORE, XDG_CACHE_HOME nor HOME is set")]
     #[diagnostic(help("name a folder with --store"))]
@@ -81,6 +83,11 @@ impl Store {
         let store = Self { root: make().map_err(|cause| StoreError::of(root, cause))? };
         store.sweep();
         Ok(store)
+    }
+
+    /// The store as it is, to look into: nothing is made, and one that is not there is an empty one.
+    pub fn peek(root: &Path) -> Self {
+        Self { root: root.to_owned() }
     }
 
     pub fn root(&self) -> &Path {

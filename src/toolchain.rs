@@ -106,7 +106,12 @@ impl Toolchain {
     }
 
     /// Finds gcc, and gets zig into the store.
-    pub fn ready(target: Target, store: &Store, fetcher: &Fetcher, reporter: &dyn Reporter) -> Result<Self, ToolchainError> {
+    pub fn ready(
+        target: Target,
+        store: &Store,
+        fetcher: &Fetcher,
+        reporter: &dyn Reporter,
+    ) -> Result<Self, ToolchainError> {
         let gcc = Gcc::find(target)?;
         let zig = zig(store, fetcher, reporter)?;
         let bwrap = process::find("bwrap").ok_or_else(|| missing(&["bwrap".to_owned()]))?;
@@ -172,7 +177,8 @@ impl Gcc {
         }
         let headers = PathBuf::from(ask("-print-file-name=include"));
         let binutils = process::answer("ld", &["--version"]).unwrap_or_default();
-        let binutils = binutils.lines().next().and_then(|line| line.split(' ').next_back()).unwrap_or("unknown").to_owned();
+        let binutils =
+            binutils.lines().next().and_then(|line| line.split(' ').next_back()).unwrap_or("unknown").to_owned();
         Ok(Self { program, version, headers, binutils })
     }
 
@@ -223,11 +229,7 @@ pub fn zig_pinned() -> Pinned {
         python: Some(format!("ziglang=={ZIG_VERSION}")),
         signature: None,
     };
-    Pinned {
-        name: "zig".to_owned(),
-        version: ZIG_VERSION.to_owned(),
-        alternatives: vec![archive, wheel],
-    }
+    Pinned { name: "zig".to_owned(), version: ZIG_VERSION.to_owned(), alternatives: vec![archive, wheel] }
 }
 
 fn zig(store: &Store, fetcher: &Fetcher, reporter: &dyn Reporter) -> Result<PathBuf, ToolchainError> {

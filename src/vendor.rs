@@ -32,10 +32,14 @@ pub struct Installed {
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum VendorError {
     #[error("{} holds no composer.json", folder.display())]
-    #[diagnostic(help("[vendor] project in the recipe names the folder of the Composer project, relative to the recipe"))]
+    #[diagnostic(help(
+        "[vendor] project in the recipe names the folder of the Composer project, relative to the recipe"
+    ))]
     NoProject { folder: PathBuf },
     #[error("{} has no composer.lock", folder.display())]
-    #[diagnostic(help("`composer update --no-install` there writes it; or build with --allow-unlocked, and get other versions tomorrow"))]
+    #[diagnostic(help(
+        "`composer update --no-install` there writes it; or build with --allow-unlocked, and get other versions tomorrow"
+    ))]
     Unlocked { folder: PathBuf },
     #[error("this machine has no Composer")]
     #[diagnostic(help("`phplayer build --setup` installs it, or by hand: apt-get install composer"))]
@@ -76,7 +80,9 @@ impl Project {
     pub fn digest(&self) -> Result<Digest, VendorError> {
         let skip = |name: &std::ffi::OsStr| ["vendor", ".git", "node_modules"].iter().any(|skipped| name == *skipped);
         let mut text = format!("{}\n", self.dev);
-        for entry in WalkDir::new(&self.folder).sort_by_file_name().into_iter().filter_entry(|entry| !skip(entry.file_name())) {
+        for entry in
+            WalkDir::new(&self.folder).sort_by_file_name().into_iter().filter_entry(|entry| !skip(entry.file_name()))
+        {
             let entry = entry.map_err(io::Error::from)?;
             if entry.file_type().is_file() {
                 let name = entry.path().strip_prefix(&self.folder).unwrap_or(entry.path());
@@ -88,7 +94,13 @@ impl Project {
 
     /// Runs `composer install` with the layer's own PHP where that can run Composer, else with the machine's.
     /// `php` is the finished tree of the layer; `root` an empty folder that gets `vendor/`.
-    pub fn install(&self, php: &Path, extensions: &[String], root: &Path, log: &Path) -> Result<Installed, VendorError> {
+    pub fn install(
+        &self,
+        php: &Path,
+        extensions: &[String],
+        root: &Path,
+        log: &Path,
+    ) -> Result<Installed, VendorError> {
         self.check()?;
         let composer = process::find("composer").ok_or(VendorError::NoComposer)?;
         let bwrap = process::find("bwrap").ok_or(VendorError::NoSandbox)?;
@@ -112,8 +124,16 @@ impl Project {
     /// the application's own, and would find a machine that is not the one they are for.
     fn sandbox(&self, composer: &Path, php: &Path, extensions: &[String], vendor: &Path, home: &Path) -> Vec<OsString> {
         let mut all: Vec<OsString> = Vec::new();
-        let mut add = |words: &[&dyn AsRef<std::ffi::OsStr>]| all.extend(words.iter().map(|word| word.as_ref().to_owned()));
-        add(&[&"--unshare-user", &"--unshare-ipc", &"--unshare-pid", &"--unshare-uts", &"--die-with-parent", &"--new-session"]);
+        let mut add =
+            |words: &[&dyn AsRef<std::ffi::OsStr>]| all.extend(words.iter().map(|word| word.as_ref().to_owned()));
+        add(&[
+            &"--unshare-user",
+            &"--unshare-ipc",
+            &"--unshare-pid",
+            &"--unshare-uts",
+            &"--die-with-parent",
+            &"--new-session",
+        ]);
         for path in ["/usr", "/bin", "/lib", "/lib64", "/etc"].iter().map(Path::new).filter(|path| path.exists()) {
             match fs_err::read_link(path) {
                 Ok(target) => add(&[&"--symlink", &target, &path]),
@@ -121,14 +141,25 @@ impl Project {
             }
         }
         add(&[&"--proc", &"/proc", &"--dev", &"/dev", &"--tmpfs", &"/tmp", &"--bind", &home, &"/home/composer"]);
-        add(&[&"--ro-bind", &self.folder, &"/var/task", &"--ro-bind", &php.join("bin"), &"/opt/bin", &"--bind", &vendor, &"/opt/vendor"]);
+        add(&[
+            &"--ro-bind",
+            &self.folder,
+            &"/var/task",
+            &"--ro-bind",
+            &php.join("bin"),
+            &"/opt/bin",
+            &"--bind",
+            &vendor,
+            &"/opt/vendor",
+        ]);
         add(&[&"--clearenv", &"--setenv", &"PATH", &"/usr/bin:/bin", &"--setenv", &"HOME", &"/home/composer"]);
         add(&[&"--setenv", &"COMPOSER_VENDOR_DIR", &"/opt/vendor", &"--setenv", &"COMPOSER_ALLOW_SUPERUSER", &"1"]);
         // A linked package would point out of the layer: packages of `path` repositories are copied.
         add(&[&"--setenv", &"COMPOSER_MIRROR_PATH_REPOS", &"1", &"--setenv", &"COMPOSER_NO_INTERACTION", &"1"]);
         // The autoloader's class carries a suffix; Composer's own choice is random where there is no lock.
         add(&[&"--setenv", &"COMPOSER_ROOT_VERSION", &"1.0.0", &"--chdir", &"/var/task", &"--"]);
-        for name in ["COMPOSER_AUTH", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "NO_PROXY", "no_proxy"] {
+        for name in ["COMPOSER_AUTH", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "NO_PROXY", "no_proxy"]
+        {
             if let Some(value) = std::env::var_os(name) {
                 let at = all.len() - 1;
                 all.splice(at..at, ["--setenv".into(), name.into(), value]);
@@ -172,8 +203,8 @@ struct Package {
 fn packages(vendor: &Path) -> Result<Vec<(String, String)>, VendorError> {
     let file = vendor.join("composer/installed.json");
     let text = fs_err::read_to_string(&file)?;
-    let installed: InstalledJson = serde_json::from_str(&text)
-        .map_err(|error| VendorError::Malformed { file, message: error.to_string() })?;
+    let installed: InstalledJson =
+        serde_json::from_str(&text).map_err(|error| VendorError::Malformed { file, message: error.to_string() })?;
     let sorted: BTreeSet<_> = installed.packages.into_iter().map(|package| (package.name, package.version)).collect();
     Ok(sorted.into_iter().collect())
 }

@@ -45,7 +45,7 @@ impl Release {
             urls: place.urls.clone(),
             debian: place.debian.clone(),
             python: None,
-            signature: place.signed_by,
+            signature: place.signed_by.clone(),
         });
         Pinned { name: name.to_owned(), version: self.version.clone(), alternatives: alternatives.collect() }
     }

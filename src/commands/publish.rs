@@ -1,17 +1,15 @@
 //! `phplayer publish`: audits layer zips and puts them into AWS regions.
 
 use std::fmt::Write as _;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use miette::Diagnostic;
 use thiserror::Error;
 
-use crate::audit::{self, Policy, Waiver};
+use crate::audit::{self, Contents, Policy, Waiver, text};
 use crate::console::Console;
 use crate::failure::{Failure, Outcome};
-use crate::layer::manifest::{MANIFEST_PATH, Manifest};
 use crate::publish::{
     self, Connection, Delivery, Grantee, Intent, Overrides, Parcel, Permission, PublishError, Refusal, Region,
     RegionSource, Route, Shipment,
@@ -95,6 +93,14 @@ enum Misuse {
     NoZip { zip: PathBuf },
 }
 
+/// The audit objects, so nothing was sent.
+#[derive(Debug, Error, Diagnostic)]
+#[error("the audit objects to {}: nothing was published", zip.display())]
+#[diagnostic(help("mend what it names, or accept it: --allow RULE=reason"))]
+struct Objection {
+    zip: PathBuf,
+}
+
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     let zips = zips(&args, Path::new("out")).map_err(Failure::input)?;
     let route = Route { regions: args.regions, profile: args.profile, endpoint: args.endpoint_url };
@@ -104,9 +110,15 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     let overrides = Overrides { name: args.name, description: args.description, license: args.license };
     let mut parcels = Vec::with_capacity(zips.len());
     for zip in &zips {
-        let policy = Policy::for_target(target(zip, args.arch));
-        let report = audit::inspect(zip, &policy).map_err(Failure::work)?;
-        let audited = report.accept(&args.allow).map_err(Failure::work)?;
+        let contents = Contents::read(zip).map_err(Failure::input)?;
+        let report = audit::judge(&contents, &Policy::for_target(target(&contents, args.arch)));
+        let audited = match report.accept(&args.allow) {
+            Ok(audited) => audited,
+            Err(report) => {
+                console.warn(&text::render(&report));
+                return Err(Failure::work(Objection { zip: zip.clone() }));
+            }
+        };
         parcels.push(Parcel::new(&audited, &overrides).map_err(refused)?);
     }
     let shipment = Shipment::of(parcels).map_err(refused)?;
@@ -150,16 +162,11 @@ fn built(out: &Path) -> Vec<PathBuf> {
 
 /// What a zip is audited against: what its manifest says it is for, else what the user says, else this machine's
 /// architecture. A zip that cannot be read so far is the audit's to judge.
-fn target(zip: &Path, arch: Option<Arch>) -> Target {
-    let manifest = manifest(zip).ok();
-    let said = manifest.as_ref().and_then(|manifest| manifest.arch.first().copied());
-    let base = manifest.as_ref().map_or_else(Base::default, |manifest| manifest.base);
+fn target(contents: &Contents, arch: Option<Arch>) -> Target {
+    let manifest = contents.manifest();
+    let said = manifest.and_then(|manifest| manifest.arch.first().copied()).or(contents.arch());
+    let base = manifest.map_or_else(Base::default, |manifest| manifest.base);
     Target { arch: said.or(arch).unwrap_or_else(Arch::host), base }
-}
-
-fn manifest(zip: &Path) -> io::Result<Manifest> {
-    let mut archive = zip::ZipArchive::new(fs_err::File::open(zip)?)?;
-    Ok(serde_json::from_reader(archive.by_name(MANIFEST_PATH)?)?)
 }
 
 /// Says where it goes when the user did not, and doubts a region that nobody knows.

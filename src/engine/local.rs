@@ -6,7 +6,7 @@ mod schedule;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::archive;
 use crate::digest::Digest;
@@ -190,4 +190,3 @@ fn inputs(plan: &Plan, step: &Step) -> crate::plan::Inputs {
     let keys: BTreeMap<StepId, Digest> = plan.steps.iter().map(|step| (step.id.clone(), step.key)).collect();
     step.inputs(plan.target, &plan.toolchain, &keys)
 }
-

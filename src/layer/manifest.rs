@@ -21,6 +21,11 @@ pub enum Kind {
     Vendor,
 }
 
+/// Whether an entry of a layer zip is its manifest.
+pub fn is_manifest(name: &str) -> bool {
+    name == MANIFEST_PATH || name == VENDOR_MANIFEST_PATH
+}
+
 impl Kind {
     pub const fn manifest_path(self) -> &'static str {
         match self {

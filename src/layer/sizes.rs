@@ -23,7 +23,8 @@ pub fn by_part(map: &str) -> Vec<(String, u64)> {
             }
         } else if name.starts_with('.') {
             // Symbols and version tables are stripped or small; zero-filled data takes no room.
-            in_file = !matches!(name, ".bss" | ".tbss" | ".symtab" | ".strtab" | ".shstrtab") && !name.starts_with(".debug");
+            in_file =
+                !matches!(name, ".bss" | ".tbss" | ".symtab" | ".strtab" | ".shstrtab") && !name.starts_with(".debug");
         }
     }
     let mut list: Vec<_> = parts.into_iter().collect();

@@ -8,9 +8,7 @@ use super::PlanError;
 
 /// The wanted extensions and all that they need, each after its needs; otherwise by name, so that the order is one.
 pub(super) fn extensions<'c>(catalogue: &'c Catalogue, wanted: &[&str]) -> Result<Vec<&'c Extension>, PlanError> {
-    let names = sorted(wanted, |name| {
-        catalogue.extensions.get(name).map(|extension| extension.needs.as_slice())
-    })?;
+    let names = sorted(wanted, |name| catalogue.extensions.get(name).map(|extension| extension.needs.as_slice()))?;
     Ok(names.iter().map(|name| &catalogue.extensions[name]).collect())
 }
 
@@ -88,6 +86,8 @@ mod tests {
     #[test]
     fn circles_and_strangers_are_named() {
         assert!(matches!(sorted(&["egg"], needs_of), Err(PlanError::Circle { names }) if names == ["egg", "hen"]));
-        assert!(matches!(sorted(&["bad"], needs_of), Err(PlanError::Missing { user, need }) if user == "bad" && need == "nowhere"));
+        assert!(
+            matches!(sorted(&["bad"], needs_of), Err(PlanError::Missing { user, need }) if user == "bad" && need == "nowhere")
+        );
     }
 }

@@ -21,7 +21,13 @@ const LDFLAGS: &str = "-pie -s -Wl,--gc-sections -Wl,-z,relro -Wl,-z,now -Wl,-z,
 const PHP_INCLUDES: &str =
     "-I/opt/include/php -I/opt/include/php/main -I/opt/include/php/TSRM -I/opt/include/php/Zend -I/opt/include/php/ext";
 
-fn step(id: StepId, sources: Vec<SourceMount>, needs: Vec<StepId>, environment: BTreeMap<String, String>, script: String) -> Step {
+fn step(
+    id: StepId,
+    sources: Vec<SourceMount>,
+    needs: Vec<StepId>,
+    environment: BTreeMap<String, String>,
+    script: String,
+) -> Step {
     Step { id, sources, needs, environment, script, tools: Vec::new(), key: Digest::of(b"") }
 }
 
@@ -98,7 +104,13 @@ grep -E '^(ac|lt|php|ax)_cv_' config.cache | grep -v -E '^ac_cv_env_|PKG_CONFIG|
 }
 
 /// `ext:NAME`: its objects as one archive. `needed` are the libraries under it, those of the libraries included.
-pub(super) fn extension(extension: &Extension, own: Option<Pinned>, php: &Pinned, target: Target, needed: &[&Library]) -> Step {
+pub(super) fn extension(
+    extension: &Extension,
+    own: Option<Pinned>,
+    php: &Pinned,
+    target: Target,
+    needed: &[&Library],
+) -> Step {
     let name = &extension.name;
     let includes: Vec<String> = needed
         .iter()
@@ -227,9 +239,11 @@ $CC {LDFLAGS} -Wl,--print-map -o /out/bin/php main.o modules.o {sapi_objects} /o
 fn entry_point(sapis: &[&str]) -> String {
     let call = match sapis {
         [only] => format!("return php_{only}_main(argc, argv);"),
-        _ => "return strncmp(name, \"php-fpm\", 7) == 0 ? php_fpm_main(argc, argv) : php_cli_main(argc, argv);".to_owned(),
+        _ => "return strncmp(name, \"php-fpm\", 7) == 0 ? php_fpm_main(argc, argv) : php_cli_main(argc, argv);"
+            .to_owned(),
     };
-    let declared: Vec<String> = sapis.iter().map(|sapi| format!("int php_{sapi}_main(int argc, char **argv);")).collect();
+    let declared: Vec<String> =
+        sapis.iter().map(|sapi| format!("int php_{sapi}_main(int argc, char **argv);")).collect();
     format!(
         r#"cat > main.c <<'END'
 #include <string.h>

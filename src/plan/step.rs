@@ -50,7 +50,9 @@ impl fmt::Display for StepId {
 /// The text names no kind of step.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("`{0}` is not a step")]
-#[diagnostic(help("steps are lib:NAME, php:VERSION, ext:NAME and link:RECIPE; `phplayer plan` lists those of a recipe"))]
+#[diagnostic(help(
+    "steps are lib:NAME, php:VERSION, ext:NAME and link:RECIPE; `phplayer plan` lists those of a recipe"
+))]
 pub struct NotAStep(String);
 
 impl FromStr for StepId {

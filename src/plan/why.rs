@@ -9,11 +9,17 @@ use super::Inputs;
 pub enum Why {
     /// Nothing like it was ever built here.
     Never,
-    Toolchain { was: String },
+    Toolchain {
+        was: String,
+    },
     Source,
     Script,
-    Environment { name: String },
-    Needs { name: String },
+    Environment {
+        name: String,
+    },
+    Needs {
+        name: String,
+    },
     /// The earlier output is gone from the store.
     Gone,
 }

@@ -60,6 +60,6 @@ mod tests {
         assert!(matches!(missing, Err(Setback::There(Reason::NoTool(_)))));
         let script = ["-c", "echo 'E: write (28: No space left on device)' >&2; exit 100"];
         let full = run("sh", Path::new("/bin/sh"), &script, Some(Path::new("store")));
-        assert!(matches!(full, Err(Setback::Here(SourceError::NoSpace { .. }))));
+        assert!(matches!(full, Err(Setback::Here(error)) if matches!(*error, SourceError::NoSpace { .. })));
     }
 }

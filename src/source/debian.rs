@@ -4,16 +4,18 @@
 //! older ones that are. Since the digest is pinned, neither index nor keyring is needed; apt's own downloader is used,
 //! because the machine's proxies and credentials are set up there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use super::command::run;
 use super::{Place, Reason, Setback};
 
 pub(super) struct Debian {
     helper: PathBuf,
-    archives: OnceLock<Result<Vec<Archive>, String>>,
+    archives: OnceLock<Result<Vec<Archive>, Reason>>,
+    /// Base addresses that could not be reached in this run, and why: nobody waits for them again.
+    unreachable: Mutex<HashMap<String, String>>,
 }
 
 /// An archive's base address, and whether it is of the kind that holds security updates, whose pool lies elsewhere.
@@ -25,7 +27,11 @@ struct Archive {
 
 impl Default for Debian {
     fn default() -> Self {
-        Self { helper: PathBuf::from("/usr/lib/apt/apt-helper"), archives: OnceLock::new() }
+        Self {
+            helper: PathBuf::from("/usr/lib/apt/apt-helper"),
+            archives: OnceLock::new(),
+            unreachable: Mutex::default(),
+        }
     }
 }
 
@@ -33,7 +39,11 @@ impl Debian {
     #[cfg(test)]
     pub fn without_helper(base: &str) -> Self {
         let archives = vec![Archive { security: false, base: base.to_owned() }];
-        Self { helper: PathBuf::from("/nonexistent/apt-helper"), archives: OnceLock::from(Ok(archives)) }
+        Self {
+            helper: PathBuf::from("/nonexistent/apt-helper"),
+            archives: OnceLock::from(Ok(archives)),
+            ..Self::default()
+        }
     }
 
     /// Where the archives that apt is set up with would have the file.
@@ -57,28 +67,59 @@ impl Debian {
             url,
             &target_text,
         ];
+        let base = url.split_once("/pool/").map_or(url, |(base, _)| base);
+        if let Some(why) = self.unreachable().get(base) {
+            return Err(Reason::Unreachable(why.clone()).into());
+        }
         match run("apt-helper", &self.helper, &arguments, target.parent()) {
             Ok(_) if target.is_file() => Ok(()),
             Ok(_) => Err(Reason::Absent.into()),
-            Err(Setback::There(Reason::Tool { said, .. })) if said.contains("404 Not Found") => {
-                Err(Reason::Status(404).into())
+            Err(Setback::There(Reason::Tool { tool, said })) => {
+                let reason = understood(tool, &said, url);
+                if let Reason::Unreachable(why) = &reason {
+                    self.unreachable().insert(base.to_owned(), why.clone());
+                }
+                Err(reason.into())
             }
             Err(setback) => Err(setback),
         }
     }
+
+    fn unreachable(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
+        self.unreachable.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// What apt's complaint about an address means.
+fn understood(tool: &'static str, said: &str, url: &str) -> Reason {
+    const NO_CONNECTION: &[&str] = &[
+        "Temporary failure resolving",
+        "Could not resolve",
+        "Could not connect",
+        "Unable to connect",
+        "Cannot initiate",
+    ];
+    let said = said.strip_prefix("Failed to fetch ").unwrap_or(said);
+    let said = said.strip_prefix(url).unwrap_or(said).trim();
+    if said.starts_with("404 ") {
+        Reason::Status(404)
+    } else if NO_CONNECTION.iter().any(|known| said.starts_with(known)) {
+        Reason::Unreachable(said.to_owned())
+    } else {
+        Reason::Tool { tool, said: said.to_owned() }
+    }
 }
 
 /// The archives in apt's configuration, whether or not their indexes were ever downloaded.
-fn configured() -> Result<Vec<Archive>, String> {
+fn configured() -> Result<Vec<Archive>, Reason> {
     let arguments = ["indextargets", "--no-release-info", "--format", "$(SITE) $(RELEASE)"];
-    match run("apt-get", Path::new("apt-get"), &arguments, None) {
-        Ok(listing) => {
-            let archives = archives(&listing);
-            if archives.is_empty() { Err("no Debian archive is configured".to_owned()) } else { Ok(archives) }
-        }
-        Err(Setback::There(Reason::Tool { said, .. })) => Err(said),
-        Err(Setback::There(reason)) => Err(reason.to_string()),
-        Err(Setback::Here(error)) => Err(error.to_string()),
+    let listing = run("apt-get", Path::new("apt-get"), &arguments, None).map_err(|setback| match setback {
+        Setback::There(reason) => reason,
+        Setback::Here(error) => Reason::Failed(error.to_string()),
+    })?;
+    match archives(&listing) {
+        none if none.is_empty() => Err(Reason::Failed("apt is set up with no Debian archive".to_owned())),
+        archives => Ok(archives),
     }
 }
 
@@ -122,6 +163,16 @@ https://vendor.example/node_20.x nodistro
         let found: Vec<_> = archives(listing).into_iter().map(|archive| (archive.base, archive.security)).collect();
         let expected = [("http://mirror.example/debian", false), ("http://mirror.example/debian-security", true)];
         assert_eq!(found, expected.map(|(base, security)| (base.to_owned(), security)));
+    }
+
+    #[test]
+    fn complaints_are_understood() {
+        let url = "http://a/debian/pool/main/x";
+        let reason = |said: &str| understood("apt-helper", &format!("Failed to fetch {url} {said}"), url);
+        assert_eq!(reason("404 Not Found [IP: 192.0.2.1 80]"), Reason::Status(404));
+        assert!(matches!(reason("Temporary failure resolving 'a'"), Reason::Unreachable(_)));
+        let other = Reason::Tool { tool: "apt-helper", said: "Connection timed out".into() };
+        assert_eq!(reason("Connection timed out"), other);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub enum SourceError {
     #[diagnostic(help(
         "if upstream really replaced the file, check why and pin the new digest; otherwise do not use it"
     ))]
-    Mismatch { name: String, place: Place, expected: Digest, found: Digest, tried: Vec<Attempt> },
+    Mismatch { name: String, place: Box<Place>, expected: Digest, found: Digest, tried: Vec<Attempt> },
 
     #[error("{name} is not at hand, and phplayer may not go online{}", list(tried))]
     #[diagnostic(help("run `phplayer fetch` while online, or leave `--offline` off\n{}", by_hand(wanted)))]
@@ -57,14 +57,17 @@ impl SourceError {
         }
     }
 
-    /// Every place was asked in vain. A wrong file weighs more than a missing one.
+    /// Every place was asked in vain. A wrong file weighs more than a missing one,
+    /// unless it is the store's own, which is known to be damaged.
     pub(super) fn nowhere(name: String, pinned: &Pinned, mut tried: Vec<Attempt>, offline: bool) -> Self {
-        let wrong = tried.iter().position(|attempt| matches!(attempt.reason, Reason::Mismatch { .. }));
+        let wrong = tried.iter().position(|attempt| {
+            matches!(attempt.reason, Reason::Mismatch { .. }) && !matches!(attempt.place, Place::Store(_))
+        });
         if let Some(index) = wrong
             && let Reason::Mismatch { found } = tried[index].reason
         {
             let Attempt { place, expected, .. } = tried.remove(index);
-            return Self::Mismatch { name, place, expected, found, tried };
+            return Self::Mismatch { name, place: Box::new(place), expected, found, tried };
         }
         let wanted = pinned.alternatives.iter().map(|alternative| {
             let file =

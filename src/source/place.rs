@@ -33,8 +33,8 @@ pub enum Place {
     Mirror(String),
     /// In the pool of an archive that this machine's apt is set up with.
     Debian(String),
-    /// Debian's pool, whose address this machine cannot tell; the text says why.
-    DebianUnknown(String),
+    /// Debian's pool, whose address this machine cannot tell.
+    DebianUnknown(Reason),
     /// A requirement for pip.
     Python(String),
 }

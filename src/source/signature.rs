@@ -15,15 +15,9 @@ const KEYS: &[(&str, &str)] = &[
 ];
 
 /// The name of a key file that phplayer carries, for example `php`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(into = "String")]
-pub struct SignatureBy(&'static str);
-
-impl<'de> serde::Deserialize<'de> for SignatureBy {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::try_from(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-    }
-}
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SignatureBy(String);
 
 /// A definition names a signer whose keys phplayer does not have.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -48,24 +42,24 @@ impl TryFrom<String> for SignatureBy {
     type Error = UnknownKey;
 
     fn try_from(name: String) -> Result<Self, UnknownKey> {
-        KEYS.iter().find(|(known, _)| *known == name).map(|(known, _)| Self(known)).ok_or(UnknownKey(name))
+        if KEYS.iter().any(|(known, _)| *known == name) { Ok(Self(name)) } else { Err(UnknownKey(name)) }
     }
 }
 
 impl From<SignatureBy> for String {
     fn from(by: SignatureBy) -> Self {
-        by.0.to_owned()
+        by.0
     }
 }
 
 impl fmt::Display for SignatureBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(&self.0)
     }
 }
 
 impl SignatureBy {
-    fn keys(self) -> &'static str {
+    fn keys(&self) -> &'static str {
         KEYS.iter().find(|(name, _)| *name == self.0).map_or("", |(_, keys)| keys)
     }
 }

@@ -86,7 +86,9 @@ fn compile(words: &[&str], setting: &Setting) -> Call {
     let family = if cpu == "aarch64" { "aarch64" } else { "x86" };
     let gnu = if cpu == "aarch64" { "aarch64-linux-gnu" } else { "x86-linux-gnu" };
     let mut arguments: Vec<OsString> = vec!["-nostdinc".into(), "-isystem".into(), setting.gcc_headers.clone().into()];
-    for folder in [gnu.to_owned(), "generic-glibc".to_owned(), format!("{family}-linux-any"), "any-linux-any".to_owned()] {
+    for folder in
+        [gnu.to_owned(), "generic-glibc".to_owned(), format!("{family}-linux-any"), "any-linux-any".to_owned()]
+    {
         arguments.push("-isystem".into());
         arguments.push(format!("{ZIG_HEADERS}/{folder}").into());
     }
@@ -192,8 +194,10 @@ fn linker_word(word: &str) -> Option<String> {
 
 /// Questions about the compiler itself: gcc answers them, since gcc is what compiles.
 fn asks_only(word: &str) -> bool {
-    matches!(word, "--version" | "-v" | "-V" | "-qversion" | "-dumpversion" | "-dumpmachine" | "-dumpfullversion" | "--help")
-        || word.starts_with("-print-")
+    matches!(
+        word,
+        "--version" | "-v" | "-V" | "-qversion" | "-dumpversion" | "-dumpmachine" | "-dumpfullversion" | "--help"
+    ) || word.starts_with("-print-")
         || word.starts_with("--print-")
 }
 
@@ -206,8 +210,12 @@ fn is_linked(word: &str) -> bool {
     if !word.starts_with('-') {
         return true;
     }
-    matches!(word, "-shared" | "-pie" | "-no-pie" | "-static" | "-s" | "-pthread" | "-rdynamic" | "-export-dynamic" | "-r")
-        || ["-l", "-L", "-Wl,", "-nostdlib", "-nodefaultlibs", "-nostartfiles"].iter().any(|start| word.starts_with(start))
+    matches!(
+        word,
+        "-shared" | "-pie" | "-no-pie" | "-static" | "-s" | "-pthread" | "-rdynamic" | "-export-dynamic" | "-r"
+    ) || ["-l", "-L", "-Wl,", "-nostdlib", "-nodefaultlibs", "-nostartfiles"]
+        .iter()
+        .any(|start| word.starts_with(start))
 }
 
 fn is_input(word: &str) -> bool {
@@ -306,11 +314,10 @@ mod tests {
             ("-print-prog-name=ld", &["gcc -print-prog-name=ld"]),
             ("a.o b.a -lm -o x", &["ZIG a.o b.a -lm -o x -pie"]),
             ("-O2 -DX a.c -lm", &["GCC -O2 -DX -c a.c -o /s/0.o", "ZIG /s/0.o -lm -pie -o a.out"]),
-            ("-I inc a.c b.c -o x", &[
-                "GCC -I inc -c a.c -o /s/0.o",
-                "GCC -I inc -c b.c -o /s/1.o",
-                "ZIG /s/0.o /s/1.o -o x -pie",
-            ]),
+            (
+                "-I inc a.c b.c -o x",
+                &["GCC -I inc -c a.c -o /s/0.o", "GCC -I inc -c b.c -o /s/1.o", "ZIG /s/0.o /s/1.o -o x -pie"],
+            ),
             ("-shared -fPIC a.o -o a.so", &["ZIG -shared a.o -o a.so"]),
             ("-no-pie a.o", &["ZIG -no-pie a.o -o a.out"]),
         ];

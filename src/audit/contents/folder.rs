@@ -8,7 +8,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::{Budget, Content, Contents, Entry, MANIFEST_LIMIT, ManifestFound, Node, Origin, parse_manifest};
 use crate::audit::AuditError;
-use crate::layer::manifest::MANIFEST_PATH;
+use crate::layer::manifest::is_manifest;
 
 pub(super) fn read(path: &Path) -> Result<Contents, AuditError> {
     let mut contents = Contents {
@@ -52,7 +52,7 @@ fn read_entry(root: &Path, found: &DirEntry, budget: &mut Budget, contents: &mut
         let size = metadata.as_ref().map_or(0, |metadata| metadata.len());
         contents.unzipped = contents.unzipped.saturating_add(size);
         Node::File(match fs_err::File::open(path) {
-            Ok(file) if name == MANIFEST_PATH => match budget.small(file, size, MANIFEST_LIMIT) {
+            Ok(file) if is_manifest(&name) => match budget.small(file, size, MANIFEST_LIMIT) {
                 Ok(bytes) => {
                     contents.manifest = parse_manifest(&bytes);
                     Content::Data

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::audit::AuditError;
 use crate::digest::Digest;
-use crate::layer::manifest::MANIFEST_PATH;
+use crate::layer::manifest::is_manifest;
 
 const TYPE: u32 = 0o170_000;
 const SYMLINK: u32 = 0o120_000;
@@ -57,7 +57,7 @@ fn read_entries<R: Read + Seek>(archive: &mut ZipArchive<R>, contents: &mut Cont
             Ok(file) if mode.is_some_and(|mode| mode & TYPE == SYMLINK) => budget
                 .small(file, claimed, PATH_LIMIT)
                 .map(|target| Node::Symlink { target: String::from_utf8_lossy(&target).into_owned() }),
-            Ok(file) if name == MANIFEST_PATH => budget.small(file, claimed, MANIFEST_LIMIT).map(|bytes| {
+            Ok(file) if is_manifest(&name) => budget.small(file, claimed, MANIFEST_LIMIT).map(|bytes| {
                 contents.manifest = parse_manifest(&bytes);
                 Node::File(Content::Data)
             }),

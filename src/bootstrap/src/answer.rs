@@ -82,12 +82,24 @@ impl FunctionError {
 /// Nothing can be served: Lambda is told, and the process ends.
 #[derive(Debug, PartialEq, Eq)]
 pub enum InitError {
-    UnknownMode { mode: String },
-    NoHandler { handler: String, looked_at: Vec<String> },
+    UnknownMode {
+        mode: String,
+    },
+    NoHandler {
+        handler: String,
+        looked_at: Vec<String>,
+    },
     /// The PHP process could not be started, or ended while starting.
-    NoPhp { program: String, problem: String },
+    NoPhp {
+        program: String,
+        problem: String,
+    },
     /// The handler's file was loaded and is not usable, or failed while loading.
-    BadHandler { error_type: String, message: String, stack_trace: Vec<String> },
+    BadHandler {
+        error_type: String,
+        message: String,
+        stack_trace: Vec<String>,
+    },
 }
 
 impl InitError {

@@ -82,9 +82,7 @@ mod tests {
 
     #[test]
     fn the_server_name_has_no_port() {
-        for (host, name) in
-            [("a.b", "a.b"), ("a.b:80", "a.b"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("", "")]
-        {
+        for (host, name) in [("a.b", "a.b"), ("a.b:80", "a.b"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("", "")] {
             assert_eq!(without_port(host), name);
         }
     }

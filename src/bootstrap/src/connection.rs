@@ -1,7 +1,8 @@
 //! HTTP/1.1 over one kept-alive connection: as much of it as the Runtime API speaks.
 
+use std::borrow::Cow;
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 /// More than all headers of the Runtime API together (the client context alone may have 3.5 kB).
 const HEAD_LIMIT: usize = 256 * 1024;
@@ -45,7 +46,7 @@ impl Connection {
                 result => return result,
             }
         }
-        let stream = TcpStream::connect(&self.host)?;
+        let stream = TcpStream::connect(address(&self.host)?)?;
         stream.set_nodelay(true)?;
         self.exchange(stream, &request)
     }
@@ -62,6 +63,21 @@ impl Connection {
         }
         Ok(reply)
     }
+}
+
+/// An address in numbers, as Lambda gives it, or `localhost:PORT`: asking for names would put half a megabyte of resolver
+/// into this program.
+fn address(host: &str) -> io::Result<SocketAddr> {
+    let numeric = match host.strip_prefix("localhost:") {
+        Some(port) => Cow::Owned(format!("127.0.0.1:{port}")),
+        None => Cow::Borrowed(host),
+    };
+    numeric.parse().map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("`{host}` is not an address with a port, like 127.0.0.1:9001"),
+        )
+    })
 }
 
 fn is_closed(error: &io::Error) -> bool {
@@ -145,7 +161,9 @@ fn parse_head(input: &[u8]) -> io::Result<Option<(Reply, Framing, usize)>> {
     let framing = match reply.header("Content-Length") {
         _ if status == 204 || status == 304 => Framing::Length(0),
         _ if chunked => Framing::Chunked,
-        Some(length) => Framing::Length(length.trim().parse().map_err(|_| malformed("its Content-Length is no number"))?),
+        Some(length) => {
+            Framing::Length(length.trim().parse().map_err(|_| malformed("its Content-Length is no number"))?)
+        }
         None => Framing::Close,
     };
     let closes = reply.header("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
@@ -222,7 +240,11 @@ mod tests {
         for (text, body, keep_alive) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: b\r\n\r\nhi", "hi", true),
             ("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\nX-A: b\r\n\r\nhi", "hi", false),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n1\r\nh\r\n3;x=y\r\ni!\n\r\n0\r\n\r\n", "hi!\n", true),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n1\r\nh\r\n3;x=y\r\ni!\n\r\n0\r\n\r\n",
+                "hi!\n",
+                true,
+            ),
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n0\r\nT: 1\r\n\r\n", "", true),
             ("HTTP/1.1 200 OK\r\nX-A: b\r\n\r\nto the end", "to the end", false),
             ("HTTP/1.0 200 OK\r\nX-A: b\r\nContent-Length: 1\r\n\r\nx", "x", false),
@@ -234,6 +256,18 @@ mod tests {
     }
 
     #[test]
+    fn addresses_are_numbers_or_localhost() {
+        for (host, expected) in [
+            ("127.0.0.1:9001", Some("127.0.0.1:9001")),
+            ("localhost:80", Some("127.0.0.1:80")),
+            ("[::1]:9", Some("[::1]:9")),
+            ("sandbox:80", None),
+        ] {
+            assert_eq!(address(host).ok().map(|address| address.to_string()).as_deref(), expected);
+        }
+    }
+
+    #[test]
     fn headers_are_found_in_any_case() {
         let reply = read_reply(&mut Drip(b"HTTP/1.1 200 OK\r\nLambda-Id: 7\r\nContent-Length: 0\r\n\r\n")).unwrap();
         assert_eq!(reply.header("lambda-id"), Some("7"));
@@ -241,7 +275,12 @@ mod tests {
 
     #[test]
     fn what_is_not_http_is_an_error() {
-        for text in ["", "SSH-2.0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi"] {
+        for text in [
+            "",
+            "SSH-2.0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi",
+        ] {
             assert!(read_reply(&mut Drip(text.as_bytes())).is_err(), "{text:?}");
         }
     }

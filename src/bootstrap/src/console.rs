@@ -26,6 +26,8 @@ use words::words;
 const OUTPUT_LIMIT: usize = 5 * 1024 * 1024;
 /// How often a wait looks whether the command has ended while something that it started still holds its output.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long the rest of an ended command's output may take.
+const DRAIN: Duration = Duration::from_millis(250);
 
 pub struct Console {
     script: PathBuf,
@@ -82,6 +84,10 @@ impl Console {
         loop {
             let closed = ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Disconnected);
             if let Some(status) = process.try_wait()? {
+                // What is still in the pipe belongs to the command; what a leftover of it writes later does not.
+                if !closed {
+                    let _ = ended.recv_timeout(DRAIN);
+                }
                 return Ok(Some(status));
             }
             if Instant::now() >= invocation.cut_off {
@@ -109,7 +115,15 @@ impl Answer for Console {
         match status {
             Some(status) if status.success() => Ok(to_json(&Ended { exit_code: 0, output: &output }).into_bytes()),
             Some(status) => Err(FunctionError {
-                stack_trace: output.lines().rev().take(20).map(str::to_owned).collect::<Vec<_>>().into_iter().rev().collect(),
+                stack_trace: output
+                    .lines()
+                    .rev()
+                    .take(20)
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+                    .into_iter()
+                    .rev()
+                    .collect(),
                 ..FunctionError::new(Reason::CommandFailed, format!("the command ended with {}", describe(status)))
             }),
             None => Err(FunctionError::new(Reason::Timeout, "the command did not end before the function's timeout")),
@@ -120,7 +134,8 @@ impl Answer for Console {
 /// From `{"cli": "migrate --force"}` or a JSON string.
 fn arguments(event: &[u8]) -> Result<Vec<String>, FunctionError> {
     let invalid = |problem: String| FunctionError::new(Reason::InvalidEvent, problem);
-    let event: Value = serde_json::from_slice(event).map_err(|error| invalid(format!("the event is not JSON: {error}")))?;
+    let event: Value =
+        serde_json::from_slice(event).map_err(|error| invalid(format!("the event is not JSON: {error}")))?;
     let line = match (&event, &event["cli"]) {
         (Value::String(line), _) | (_, Value::String(line)) => line,
         _ => return Err(invalid("the event must be a JSON string or {\"cli\": \"ARGUMENTS\"}".to_owned())),

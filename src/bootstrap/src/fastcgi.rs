@@ -76,7 +76,9 @@ pub enum Part<'a> {
     Output(&'a [u8]),
     Log(&'a [u8]),
     /// The answer is complete. False where the server took no request, for want of a free worker.
-    End { served: bool },
+    End {
+        served: bool,
+    },
 }
 
 #[derive(Debug, PartialEq, Eq)]

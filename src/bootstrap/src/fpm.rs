@@ -13,10 +13,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::FdFlags;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::answer::{InitError, RESPONSE_LIMIT};
-use crate::fastcgi::{self, Decoder, Part, Params};
+use crate::fastcgi::{self, Decoder, Params, Part};
 use crate::settings::PHP;
 
 const CONFIG: &str = "/opt/etc/php-fpm.conf";
@@ -117,7 +117,9 @@ impl Fpm {
             decoder
                 .feed(&buffer[..count], |part| match part {
                     // The script may go on printing to its end: a closed connection would leave it running unseen.
-                    Part::Output(bytes) => output.extend_from_slice(&bytes[..bytes.len().min(OUTPUT_LIMIT - output.len())]),
+                    Part::Output(bytes) => {
+                        output.extend_from_slice(&bytes[..bytes.len().min(OUTPUT_LIMIT - output.len())])
+                    }
                     Part::Log(bytes) => log(bytes),
                     Part::End { served } => ended = Some(served),
                 })
@@ -162,25 +164,29 @@ impl Fpm {
     }
 
     fn restart(&mut self) -> io::Result<()> {
-        let _ = self.master.kill();
-        let _ = self.master.wait();
+        self.end();
         self.master = spawn(&self.listener)?;
         Ok(())
     }
 
-    /// Only the workers: the master lives on and replaces them, with all that it has loaded.
+    /// All of php-fpm: a worker that outlives its master would go on taking requests from the socket.
+    fn end(&mut self) {
+        let _ = kill_process_group(Pid::from_child(&self.master), Signal::KILL);
+        let _ = self.master.wait();
+    }
+
+    /// The workers and what they have started: the master lives on and replaces them, with all that it has loaded.
     fn kill_workers(&self) {
-        for worker in children(self.master.id()) {
+        for process in descendants(Pid::from_child(&self.master)) {
             // It may have ended in between, which is as good.
-            let _ = kill_process(worker, Signal::KILL);
+            let _ = kill_process(process, Signal::KILL);
         }
     }
 }
 
 impl Drop for Fpm {
     fn drop(&mut self) {
-        let _ = self.master.kill();
-        let _ = self.master.wait();
+        self.end();
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -218,24 +224,31 @@ fn spawn(listener: &UnixListener) -> io::Result<Child> {
         .args(["--nodaemonize", "--force-stderr", "--allow-to-run-as-root", "--fpm-config", CONFIG])
         .env("FPM_SOCKETS", format!("{LISTEN}={}", listener.as_raw_fd()))
         .stdin(Stdio::null())
+        .process_group(0)
         .spawn()
 }
 
-/// The direct children of a process.
-fn children(parent: u32) -> Vec<Pid> {
+/// The children of a process, their children, and so on.
+fn descendants(ancestor: Pid) -> Vec<Pid> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| parent_of(*pid) == Some(parent))
-        .filter_map(Pid::from_raw)
-        .collect()
+    let parents: Vec<(Pid, Pid)> = processes
+        .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+        .filter_map(|process| Some((process, parent(process)?)))
+        .collect();
+    let mut found = vec![ancestor];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        found.extend(parents.iter().filter(|(_, other)| *other == parent).map(|(process, _)| *process));
+        next += 1;
+    }
+    found.split_off(1)
 }
 
 /// From /proc/PID/stat: `12 (name, which may hold anything) S PARENT …`.
-fn parent_of(pid: i32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+fn parent(process: Pid) -> Option<Pid> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_pid())).ok()?;
     let (_, after_name) = stat.rsplit_once(')')?;
-    after_name.split_ascii_whitespace().nth(1)?.parse().ok()
+    Pid::from_raw(after_name.split_ascii_whitespace().nth(1)?.parse().ok()?)
 }
 
 /// Writes what PHP logged during a request, each message on lines of its own.

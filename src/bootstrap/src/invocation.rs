@@ -78,9 +78,6 @@ mod tests {
     #[test]
     fn absent_facts_are_absent_from_the_context() {
         let context = Context { aws_request_id: "1".into(), deadline_ms: 2, ..Context::default() };
-        assert_eq!(
-            context.to_json(),
-            r#"{"awsRequestId":"1","deadlineMs":2,"invokedFunctionArn":"","traceId":""}"#
-        );
+        assert_eq!(context.to_json(), r#"{"awsRequestId":"1","deadlineMs":2,"invokedFunctionArn":"","traceId":""}"#);
     }
 }

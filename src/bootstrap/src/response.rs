@@ -161,7 +161,9 @@ fn single(headers: &[(&str, &str)]) -> BTreeMap<String, String> {
     let mut map = BTreeMap::new();
     for (name, values) in grouped(headers) {
         if name.eq_ignore_ascii_case("Set-Cookie") {
-            map.extend(values.iter().zip(0..512).map(|(cookie, nth)| (spelling("set-cookie", nth), (*cookie).to_owned())));
+            map.extend(
+                values.iter().zip(0..512).map(|(cookie, nth)| (spelling("set-cookie", nth), (*cookie).to_owned())),
+            );
         } else {
             map.insert(name, values.join(", "));
         }

@@ -15,9 +15,16 @@ pub struct RuntimeApi {
 /// The Runtime API cannot be used any more: the runtime has to end.
 #[derive(Debug)]
 pub enum ApiError {
-    Unreachable { host: String, cause: io::Error },
+    Unreachable {
+        host: String,
+        cause: io::Error,
+    },
     /// A status that leaves nothing to do: 500 means "exit", and `/next` has no other than 200.
-    Refused { call: &'static str, status: u16, body: String },
+    Refused {
+        call: &'static str,
+        status: u16,
+        body: String,
+    },
 }
 
 impl RuntimeApi {

@@ -36,6 +36,10 @@ impl Settings {
 
 impl fmt::Display for MissingVariable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is not set: this program is started by Lambda, or by `phplayer invoke` and `phplayer serve`", self.0)
+        write!(
+            f,
+            "{} is not set: this program is started by Lambda, or by `phplayer invoke` and `phplayer serve`",
+            self.0
+        )
     }
 }

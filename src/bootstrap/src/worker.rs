@@ -5,12 +5,13 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::FdFlags;
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 
 use crate::handler::Function;
@@ -72,6 +73,7 @@ impl Worker {
             .arg(&function.file)
             .args(&function.name)
             .stdin(Stdio::null())
+            .process_group(0)
             .spawn()?;
         Ok(Worker { process, socket })
     }
@@ -150,8 +152,9 @@ impl Worker {
 }
 
 impl Drop for Worker {
+    /// Ends the process and the commands that it may be waiting for.
     fn drop(&mut self) {
-        let _ = self.process.kill();
+        let _ = kill_process_group(Pid::from_child(&self.process), Signal::KILL);
         let _ = self.process.wait();
     }
 }

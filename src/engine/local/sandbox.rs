@@ -40,7 +40,8 @@ impl Sandbox {
         sandbox.writable(&cache, "/toolchain/cache");
         let fixed = [("HOME", "/build"), ("LC_ALL", "C"), ("TZ", "UTC"), ("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH)];
         sandbox.environment(fixed.map(|(name, value)| (name.to_owned(), value.into())).to_vec());
-        sandbox.environment(toolchain.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
+        sandbox
+            .environment(toolchain.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
         Ok(sandbox)
     }
 
@@ -79,8 +80,19 @@ impl Sandbox {
 
     fn arguments(&self) -> Vec<OsString> {
         let mut all: Vec<OsString> = [
-            "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try",
-            "--die-with-parent", "--hostname", "phplayer", "--uid", "1000", "--gid", "1000",
+            "--unshare-user",
+            "--unshare-ipc",
+            "--unshare-pid",
+            "--unshare-net",
+            "--unshare-uts",
+            "--unshare-cgroup-try",
+            "--die-with-parent",
+            "--hostname",
+            "phplayer",
+            "--uid",
+            "1000",
+            "--gid",
+            "1000",
         ]
         .map(OsString::from)
         .to_vec();

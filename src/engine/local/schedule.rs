@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn needs_are_done_first_and_each_step_once() {
-        let steps = [step("zlib", &[]), step("openssl", &[]), step("curl", &["openssl", "zlib"]), step("far", &["stored"])];
+        let steps =
+            [step("zlib", &[]), step("openssl", &[]), step("curl", &["openssl", "zlib"]), step("far", &["stored"])];
         let all: Vec<&Step> = steps.iter().collect();
         let made = Mutex::new(Vec::new());
         let done = run(&all, 3, |step, _| {

@@ -1,0 +1,181 @@
+//! Table tests of the four fronts, and every public example event there is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn parse(event: &Value) -> Request {
+    Request::parse(event.to_string().as_bytes()).unwrap()
+}
+
+fn with(mut event: Value, changes: Value) -> Value {
+    for (name, value) in changes.as_object().unwrap() {
+        event[name] = value.clone();
+    }
+    event
+}
+
+fn gateway1() -> Value {
+    json!({"httpMethod": "get", "path": "/a", "requestContext": {"protocol": "HTTP/2", "identity": {"sourceIp": "192.0.2.9"}, "stage": "prod"}})
+}
+
+fn gateway2() -> Value {
+    json!({"version": "2.0", "rawPath": "/a", "rawQueryString": "", "requestContext": {"domainName": "x.example", "http": {"method": "POST", "sourceIp": "192.0.2.8"}}})
+}
+
+fn alb() -> Value {
+    json!({"httpMethod": "GET", "path": "/a", "requestContext": {"elb": {"targetGroupArn": "x"}}})
+}
+
+#[test]
+fn each_front_is_told_apart() {
+    let multi = json!({"multiValueHeaders": {"a": ["1"]}});
+    for (event, front, method, client) in [
+        (gateway1(), Front::Gateway1, "GET", Some("192.0.2.9")),
+        (gateway2(), Front::Gateway2, "POST", Some("192.0.2.8")),
+        (alb(), Front::AlbSingle, "GET", None),
+        (with(alb(), multi), Front::AlbMulti, "GET", None),
+    ] {
+        let request = parse(&event);
+        assert_eq!((request.front, request.method.as_str(), request.client.as_deref()), (front, method, client));
+        assert_eq!(request.path, "/a");
+        assert_eq!(serde_json::from_str::<Value>(&request.context).unwrap(), event["requestContext"]);
+    }
+    assert_eq!((parse(&gateway1()).protocol, parse(&gateway2()).protocol), ("HTTP/2".into(), "HTTP/1.1".into()));
+}
+
+#[test]
+fn query_strings_are_kept_raw_or_rebuilt() {
+    let one = json!({"queryStringParameters": {"q": "a b", "z": null}});
+    let many = json!({"queryStringParameters": {"q": "2"}, "multiValueQueryStringParameters": {"q": ["1", "2"], "a[]": ["&"]}});
+    let encoded = json!({"queryStringParameters": {"q": "a%20b", "x": "+"}});
+    for (event, query) in [
+        (with(gateway2(), json!({"rawQueryString": "?a&b[=%zz&&c=1#d"})), "?a&b[=%zz&&c=1#d"),
+        (with(gateway2(), json!({"rawQueryString": null})), ""),
+        (with(gateway1(), one), "q=a%20b&z="),
+        (with(gateway1(), many), "q=1&q=2&a%5B%5D=%26"),
+        (with(alb(), encoded), "q=a%20b&x=+"),
+    ] {
+        assert_eq!(parse(&event).query, query);
+    }
+}
+
+#[test]
+fn repeated_headers_and_cookies_are_joined() {
+    let multi =
+        json!({"multiValueHeaders": {"X-A": ["1", "2"], "Cookie": ["a=1", "b=2"]}, "headers": {"X-A": "2", "X-B": 3}});
+    let cookies = json!({"headers": {"x-a": "1,2"}, "cookies": ["a=1", "b=2"]});
+    for (event, expected) in [
+        (with(gateway1(), multi), vec![("x-a", "1, 2"), ("cookie", "a=1; b=2"), ("x-b", "3")]),
+        (with(gateway2(), cookies), vec![("x-a", "1,2"), ("cookie", "a=1; b=2")]),
+        (with(alb(), json!({"headers": {"Host": "h"}, "multiValueHeaders": null})), vec![("host", "h")]),
+    ] {
+        let headers = parse(&event).headers;
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(headers, expected);
+    }
+}
+
+#[test]
+fn the_client_of_a_load_balancer_is_the_address_that_it_saw() {
+    let request = parse(&with(alb(), json!({"headers": {"x-forwarded-for": "forged, 192.0.2.7"}})));
+    assert_eq!(request.client.as_deref(), Some("192.0.2.7"));
+}
+
+#[test]
+fn bodies_are_decoded() {
+    for (body, body64, expected) in [
+        (json!("a"), json!(false), &b"a"[..]),
+        (json!("/wA="), json!(true), b"\xff\0"),
+        (json!(null), json!(true), b""),
+        (json!(""), json!(null), b""),
+    ] {
+        assert_eq!(parse(&with(gateway2(), json!({"body": body, "isBase64Encoded": body64}))).body, expected);
+    }
+    let bad = with(gateway2(), json!({"body": "*", "isBase64Encoded": true}));
+    assert_eq!(Request::parse(bad.to_string().as_bytes()), Err(NotHttp::BadBase64));
+}
+
+/// The folder of the examples: cargo knows where it has put the sources of our dev-dependency.
+fn examples() -> Vec<PathBuf> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let metadata = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--offline", "--locked", "--filter-platform"])
+        .arg(format!("{}-unknown-linux-gnu", std::env::consts::ARCH))
+        .arg("--manifest-path")
+        .arg(manifest)
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&metadata.stdout).expect("cargo metadata");
+    let package =
+        metadata["packages"].as_array().unwrap().iter().find(|package| package["name"] == "aws_lambda_events");
+    let manifest = Path::new(package.unwrap()["manifest_path"].as_str().unwrap()).to_owned();
+    let folder = manifest.parent().unwrap().join("src/fixtures");
+    fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "json"))
+        .collect()
+}
+
+#[test]
+fn every_public_example_is_a_request_or_clearly_none() {
+    let examples = examples();
+    assert!(examples.len() > 150, "{}", examples.len());
+    let mut fronts = Vec::new();
+    for path in examples {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let event = fs::read(&path).unwrap();
+        match Request::parse(&event) {
+            Ok(request) => {
+                assert!(request.path.starts_with('/') && !request.method.is_empty(), "{name}");
+                fronts.push((name, request.front));
+            }
+            Err(problem) => assert_eq!(problem, NotHttp::OtherSource, "{name}"),
+        }
+        // Cut anywhere, an event may be anything but a reason to panic.
+        for end in (0..event.len()).step_by(event.len() / 23 + 1) {
+            let _ = Request::parse(&event[..end]);
+        }
+    }
+    for (name, front) in [
+        ("example-apigw-request.json", Front::Gateway1),
+        ("example-apigw-sam-http-request.json", Front::Gateway2),
+        ("example-apigw-v2-request-iam.json", Front::Gateway2),
+        ("example-apigw-v2-custom-authorizer-v2-request-null-maps.json", Front::Gateway2),
+        ("example-alb-lambda-target-request-headers-only.json", Front::AlbSingle),
+        ("example-alb-lambda-target-request-multivalue-headers.json", Front::AlbMulti),
+    ] {
+        assert!(fronts.contains(&(name.to_owned(), front)), "{name}: {fronts:?}");
+    }
+    assert!(!fronts.iter().any(|(name, _)| name.contains("websocket") || name.contains("lattice")), "{fronts:?}");
+}
+
+#[test]
+fn nulls_and_wrong_types_anywhere_are_survived() {
+    for event in [gateway1(), gateway2(), alb()] {
+        for replacement in [json!(null), json!(1), json!([]), json!({}), json!("x"), json!([[null]])] {
+            let names = [
+                "headers",
+                "multiValueHeaders",
+                "queryStringParameters",
+                "multiValueQueryStringParameters",
+                "cookies",
+                "body",
+                "path",
+                "rawPath",
+                "rawQueryString",
+                "isBase64Encoded",
+            ];
+            for name in names {
+                let changed = with(event.clone(), json!({name: replacement}));
+                if let Err(problem) = Request::parse(changed.to_string().as_bytes()) {
+                    assert_eq!(problem, NotHttp::BadBase64);
+                }
+            }
+        }
+    }
+}

@@ -174,7 +174,9 @@ mod tests {
     #[test]
     fn a_front_controller_answers_every_path() {
         let router = Router::new(Site::FrontController("/var/task/public/app.php".into())).unwrap();
-        for (path, path_info) in [("/", ""), ("/a", "/a"), ("/app.php", ""), ("/app.php/a", "/a"), ("/app.phpx", "/app.phpx")] {
+        for (path, path_info) in
+            [("/", ""), ("/a", "/a"), ("/app.php", ""), ("/app.php/a", "/a"), ("/app.phpx", "/app.phpx")]
+        {
             assert_eq!(
                 router.route(path),
                 Route::Script(Script {

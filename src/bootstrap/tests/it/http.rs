@@ -1,5 +1,6 @@
 //! Http mode with php-fpm.
 
+use std::fs;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -114,6 +115,8 @@ fn whatever_a_script_does_costs_its_own_request_only() {
     let script = r#"<?php
         switch ($_SERVER['REQUEST_URI']) {
             case '/loop': fwrite(fopen('php://stderr', 'w'), "looping\n"); while (true) {}
+            case '/wait': exec('sleep 1000');
+            case '/sleepers': exit(implode(' ', preg_grep('/^sleep/', array_map(fn($f) => @file_get_contents($f), glob('/proc/[0-9]*/comm')))));
             case '/kill': posix_kill(getmypid(), 9);
             case '/segv': posix_kill(getmypid(), 11);
             case '/stop': posix_kill(getmypid(), 19);
@@ -128,6 +131,7 @@ fn whatever_a_script_does_costs_its_own_request_only() {
     let mut lambda = site(&[("index.php", script)], "index.php");
     for (path, status, message) in [
         ("/loop", 504, "timeout"),
+        ("/wait", 504, "timeout"),
         ("/kill", 502, "died"),
         ("/segv", 502, "died"),
         ("/stop", 504, "timeout"),
@@ -144,6 +148,7 @@ fn whatever_a_script_does_costs_its_own_request_only() {
         let call = lambda.invoke(&get("/"));
         assert_eq!(body(&call), "fine", "after {path}: {}", lambda.log());
     }
+    assert_eq!(body(&lambda.invoke(&get("/sleepers"))), "", "what a killed worker had started must not go on");
     let log = lambda.log();
     for said in ["looping", "Uncaught Exception: thrown", "Allowed memory size"] {
         assert!(log.contains(said), "{said} is not in {log}");
@@ -153,7 +158,9 @@ fn whatever_a_script_does_costs_its_own_request_only() {
 #[test]
 fn an_event_that_is_no_request_is_an_error_and_the_next_one_works() {
     let mut lambda = site(&[("index.php", "<?php echo 'fine';")], "index.php");
-    for event in [&b"{"[..], b"null", b"[]", br#"{"Records":[]}"#, b"\"\xff\"", br#"{"requestContext":{"connectionId":"x"}}"#] {
+    for event in
+        [&b"{"[..], b"null", b"[]", br#"{"Records":[]}"#, b"\"\xff\"", br#"{"requestContext":{"connectionId":"x"}}"#]
+    {
         let call = lambda.invoke_bytes(event, Duration::from_secs(60));
         assert!(call.path.ends_with("/error"), "{}", call.path);
         assert_eq!(call.header("Lambda-Runtime-Function-Error-Type"), Some("Function.InvalidEvent"));
@@ -167,6 +174,23 @@ fn a_missing_handler_is_an_init_error() {
     assert_eq!(call.json()["errorMessage"], "no handler `index.php`: looked for /var/task/index.php");
     assert_eq!(call.header("Lambda-Runtime-Function-Error-Type"), Some("Runtime.NoSuchHandler"));
     assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn a_php_that_does_not_start_is_an_init_error() {
+    let function = Function { files: &[("index.php", "")], handler: "index.php", env: &[] };
+    let missing = Lambda::start_on(&function, |opt| fs::remove_file(opt.join("bin/php")).unwrap());
+    let broken =
+        Lambda::start_on(&function, |opt| fs::write(opt.join("etc/php-fpm.conf"), "[www]\nnonsense = 1\n").unwrap());
+    for (lambda, message) in [
+        (missing, "cannot start /opt/bin/php: No such file"),
+        (broken, "cannot start php-fpm: it ended with exit status: 78"),
+    ] {
+        let (call, status) = lambda.init_error();
+        assert_eq!(call.header("Lambda-Runtime-Function-Error-Type"), Some("Runtime.PhpFailedToStart"));
+        assert!(call.json()["errorMessage"].as_str().unwrap().starts_with(message), "{}", call.json());
+        assert_eq!(status.code(), Some(1));
+    }
 }
 
 #[test]

@@ -50,9 +50,15 @@ pub struct Function<'a> {
 
 impl Lambda {
     pub fn start(function: &Function<'_>) -> Self {
+        Self::start_on(function, |_| ())
+    }
+
+    /// With a layer that `change` has been at.
+    pub fn start_on(function: &Function<'_>, change: impl FnOnce(&Path)) -> Self {
         let folder = scratch();
         let (opt, task) = (folder.join("opt"), folder.join("task"));
         lay_out(&opt);
+        change(&opt);
         for (name, content) in function.files {
             let path = task.join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();

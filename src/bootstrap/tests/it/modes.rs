@@ -22,7 +22,8 @@ fn error(call: &Call) -> Value {
 
 #[test]
 fn the_tutorials_function_is_called() {
-    let script = "<?\nfunction index($data)\n{\n  return json_encode(['name' => $data['name'], 'db' => $_ENV['DB']]);\n}\n";
+    let script =
+        "<?\nfunction index($data)\n{\n  return json_encode(['name' => $data['name'], 'db' => $_ENV['DB']]);\n}\n";
     for file in ["index.php", "src/index.php"] {
         let mut lambda = function(&[(file, script)], "index", &[("DB", "here")]);
         assert_eq!(response(&lambda.invoke(&json!({"name": "Ä"}))), r#"{"name":"\u00c4","db":"here"}"#);
@@ -35,7 +36,11 @@ fn every_kind_of_handler_is_called() {
     let object = "<?php return new class { function handle($event, $context) { return [$event, $context->getAwsRequestId()]; } };";
     let invokable = "<?php return new class { function __invoke($event) { return $event; } };";
     for (script, handler, expected) in [
-        ("<?php return fn($event, $context) => ['é/', 1.0, $context->getTraceId()];", "app.php", r#"["é/",1.0,"Root=1-2-3"]"#),
+        (
+            "<?php return fn($event, $context) => ['é/', 1.0, $context->getTraceId()];",
+            "app.php",
+            r#"["é/",1.0,"Root=1-2-3"]"#,
+        ),
         (object, "app.php", r#"[{"a":1},"request-1"]"#),
         (invokable, "app.php", r#"{"a":1}"#),
         ("<?php return fn() => getenv('_X_AMZN_TRACE_ID');", "app", "Root=1-2-3"),
@@ -66,6 +71,8 @@ fn whatever_a_function_does_costs_its_own_invocation_only() {
                 case 'undefined': undefined(); break;
                 case 'large': return str_repeat('x', 7000000);
                 case 'binary': return ["\xff"];
+                case 'wait': exec('sleep 1000'); break;
+                case 'sleepers': return implode(' ', preg_grep('/^sleep/', array_map(fn($f) => @file_get_contents($f), glob('/proc/[0-9]*/comm'))));
                 case 'grandchild': exec('sleep 30 >/dev/null 2>&1 &'); posix_kill(getmypid(), 9);
             }
             return $calls;
@@ -83,6 +90,7 @@ fn whatever_a_function_does_costs_its_own_invocation_only() {
         ("grandchild", "Function.WorkerExit", "signal 9", 1),
         ("stop", "Function.Timeout", "timeout", 1),
         ("loop", "Function.Timeout", "timeout", 1),
+        ("wait", "Function.Timeout", "timeout", 1),
         ("memory", "FatalError", "Allowed memory size", 1),
         ("fatal", "FatalError", "Cannot declare class A", 1),
     ] {
@@ -93,6 +101,7 @@ fn whatever_a_function_does_costs_its_own_invocation_only() {
         assert!(call.header("Lambda-Runtime-Function-Error-Type").unwrap().starts_with("Function."));
         assert_eq!(response(&lambda.invoke(&json!("fine"))), calls.to_string(), "after {event}: {}", lambda.log());
     }
+    assert_eq!(response(&lambda.invoke(&json!("sleepers"))), "", "what a killed worker had started must not go on");
     let trace = error(&lambda.invoke(&json!("throw")))["stackTrace"].clone();
     assert_eq!(trace[0], "/var/task/index.php:7");
     assert!(trace.to_string().contains("caused by Exception: cause"), "{trace}");

@@ -209,7 +209,7 @@ fn a_wrong_file_in_the_folder_is_told() {
     let fetcher = fetcher(store.path()).sources_dir(Some(folder.path().to_owned())).offline(true);
     let error = fetcher.fetch(&pinned(&["http://unused.example"]), &Silent).unwrap_err();
     let SourceError::Mismatch { place, found, .. } = error else { panic!("{error:?}") };
-    assert_eq!((place, found), (Place::Folder(folder.path().to_owned()), Digest::of(b"an older one")));
+    assert_eq!((*place, found), (Place::Folder(folder.path().to_owned()), Digest::of(b"an older one")));
 }
 
 #[test]
@@ -218,10 +218,16 @@ fn a_damaged_file_in_the_store_is_fetched_anew() {
     let (server, _) = serve(Answer::Whole(CONTENT));
     let fetcher = fetcher(store.path());
     let path = fetcher.fetch(&pinned(&[&server]), &Silent).unwrap().path;
-    fs_err::write(&path, "rotten").unwrap();
+    // Under another name, as from another place: both must not end up side by side.
+    fs_err::rename(&path, path.with_file_name("other-name")).unwrap();
+    fs_err::write(path.with_file_name("other-name"), "rotten").unwrap();
     assert_eq!(fetcher.stored(&pinned(&[&server])), None);
-    fetcher.fetch(&pinned(&[&server]), &Silent).unwrap();
+    assert_eq!(fetcher.fetch(&pinned(&[&server]), &Silent).unwrap().path, path);
     assert_tidy(store.path());
+
+    fs_err::write(&path, "rotten").unwrap();
+    let error = fetcher.offline(true).fetch(&pinned(&[&server]), &Silent).unwrap_err();
+    assert!(matches!(error, SourceError::Offline { .. }), "{error:?}");
 }
 
 #[test]

@@ -1,0 +1,234 @@
+//! `phplayer build`: from a recipe to layers that pass the audit.
+
+mod outcome;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::audit::{self, Policy, text};
+use crate::console::{self, Console};
+use crate::digest::Digest;
+use crate::engine::local::{self, Workshop};
+use crate::engine::{EngineError, Tree};
+use crate::failure::{Failure, Outcome};
+use crate::layer::{self, Layer, sizes};
+use crate::plan::Plan;
+use crate::progress::{Event, Reporter};
+use crate::recipe::Engine;
+use crate::target::Arch;
+use crate::toolchain::Toolchain;
+use crate::vendor::{Project, VendorError};
+
+use super::chosen::{Chosen, Places};
+use super::setup;
+use outcome::{Built, BuiltLayer};
+
+/// Compile, pack and audit the layers of recipes
+///
+/// What was compiled before, for any recipe, is not compiled again: a step is known by a digest of all that goes into it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phplayer build --setup recipes/php-84.toml     install what this machine lacks, then build
+  phplayer build                                 phplayer.toml here, or the only recipe in recipes/
+  phplayer build --offline                       after `phplayer fetch`
+  phplayer build --sizes                         say what each extension and library adds")]
+pub struct Args {
+    /// Recipes [default: phplayer.toml, or the only one in recipes/]
+    pub recipes: Vec<PathBuf>,
+    /// Build for this architecture, whatever the recipe says
+    #[arg(long)]
+    pub arch: Option<Arch>,
+    /// Build with this engine, whatever the recipe says
+    #[arg(long)]
+    pub engine: Option<EngineChoice>,
+    /// Write NAME-ARCH/{runtime.zip,vendor.zip,manifest.json} into this folder
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub places: Places,
+    /// Install what this machine lacks, with the system's package manager
+    #[arg(long)]
+    pub setup: bool,
+    /// Run so many processes at once [default: the machine's processors]
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Build vendor.zip without a composer.lock
+    #[arg(long)]
+    pub allow_unlocked: bool,
+    /// Say what each extension and library adds to the executable
+    #[arg(long)]
+    pub sizes: bool,
+    /// How to answer
+    #[arg(long, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum EngineChoice {
+    Auto,
+    Local,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+/// The recipe asks for an engine that this phplayer does not have.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("this phplayer has no container engine")]
+#[diagnostic(help("`engine = \"local\"` in the recipe, or `--engine local`: it needs no container and no root"))]
+struct NoContainerEngine;
+
+pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
+    let all = Chosen::all(&args.recipes, args.arch)?;
+    for chosen in &all {
+        chosen.check()?;
+        if args.engine.is_none() && chosen.recipe.engine == Engine::Container {
+            return Err(Failure::input(NoContainerEngine));
+        }
+    }
+    let mut built = Vec::new();
+    let mut outcome = Outcome::Done;
+    for chosen in &all {
+        let mut tools = chosen.catalogue_tools();
+        if let Some(project) = project(chosen, args.allow_unlocked) {
+            project.check().map_err(vendor_failure)?;
+            tools.push("composer".to_owned());
+        }
+        setup::ensure(&tools, args.setup, console)?;
+        let plan = chosen.plan()?;
+        let one = build(&args, chosen, &plan, console)?;
+        if one.layers.iter().any(|layer| !layer.accepted) {
+            outcome = Outcome::Objected;
+        }
+        if args.sizes {
+            show_sizes(&args, &plan, console)?;
+        }
+        built.push(one);
+    }
+    match args.format {
+        Format::Json => console.data(&outcome::json(&built)),
+        Format::Text => console.data(&outcome::table(&built)),
+    }
+    Ok(outcome)
+}
+
+fn build(args: &Args, chosen: &Chosen, plan: &Plan, console: &Console) -> Result<Built, Failure> {
+    let start = Instant::now();
+    let store = args.places.open()?;
+    let missing = local::outstanding(plan, &store).len();
+    let (steps, stored) = (plan.steps.len(), plan.steps.len() - missing);
+    console.event(Event::Planned { recipe: plan.recipe.clone(), target: plan.target.to_string(), steps, stored });
+    let folder = args.out.join(format!("{}-{}", plan.recipe, plan.target.arch));
+    fs_err::create_dir_all(&folder).map_err(layer::LayerError::from).map_err(Failure::work)?;
+    let before = Built::read(&folder);
+
+    let tree = match store.step(&plan.link().key) {
+        Some(root) => Tree { root, ran: Vec::new() },
+        None => {
+            let fetcher = args.places.fetcher(&store);
+            let toolchain = Toolchain::ready(plan.target, &store, &fetcher, console).map_err(Failure::machine)?;
+            let jobs = args.jobs.or_else(|| Some(std::thread::available_parallelism().ok()?.get())).unwrap_or(2);
+            let workshop =
+                Workshop { store: &store, fetcher: &fetcher, toolchain: &toolchain, reporter: console, jobs };
+            local::run(plan, &workshop).map_err(engine_failure)?
+        }
+    };
+
+    let mut layers = Vec::new();
+    let zip = folder.join("runtime.zip");
+    let key = runtime_key(plan, chosen);
+    layers.push(match before.as_ref().and_then(|before| before.unchanged(&zip, &key)) {
+        Some(same) => same,
+        None => {
+            let made = layer::runtime(plan, &chosen.recipe, &tree, &zip).map_err(Failure::work)?;
+            judged(made, key, plan, console)?
+        }
+    });
+    if let Some(project) = project(chosen, args.allow_unlocked) {
+        let zip = folder.join("vendor.zip");
+        let key = vendor_key(&project, plan, chosen)?;
+        layers.push(match before.as_ref().and_then(|before| before.unchanged(&zip, &key)) {
+            Some(same) => same,
+            None => {
+                let stage = tempfile::tempdir_in(&folder).map_err(layer::LayerError::from).map_err(Failure::work)?;
+                let log = store.root().join("logs").join(format!("vendor-{}.log", plan.recipe));
+                let installed = project
+                    .install(&tree.root, &plan.extensions, &stage.path().join("vendor-tree"), &log)
+                    .map_err(vendor_failure)?;
+                let made =
+                    layer::vendor(&chosen.recipe, &installed.root, installed.packages, &zip).map_err(Failure::work)?;
+                judged(made, key, plan, console)?
+            }
+        });
+    }
+    let built = Built::new(plan, layers);
+    built.write(&folder).map_err(layer::LayerError::from).map_err(Failure::work)?;
+    console.say("Done", &format!("{} in {}", folder.display(), console::seconds(start.elapsed())));
+    Ok(built)
+}
+
+/// Audits a layer just packed, and tells.
+fn judged(made: Layer, key: Digest, plan: &Plan, console: &Console) -> Result<BuiltLayer, Failure> {
+    let name = made.zip.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let sizes = format!("{}  ({} unpacked)", console::size(made.packed.zipped), console::size(made.packed.unzipped));
+    console.say("Pack", &format!("{name}  {sizes}"));
+    let report = audit::inspect(&made.zip, &Policy::for_target(plan.target)).map_err(Failure::work)?;
+    console.say("Audit", &text::verdict(&report));
+    if report.objects() {
+        console.warn(&text::render(&report));
+    }
+    Ok(BuiltLayer::new(&made, key, !report.objects()))
+}
+
+/// All that the runtime's zip depends on.
+fn runtime_key(plan: &Plan, chosen: &Chosen) -> Digest {
+    let bootstrap = layer::bootstrap::for_arch(plan.target.arch).map(Digest::of);
+    let limit = chosen.recipe.limits.unzipped.map(|limit| limit.0);
+    let parts = (plan.link().key, layer::texts(plan, &chosen.recipe), bootstrap, limit);
+    Digest::of(&serde_json::to_vec(&parts).expect("digests, strings and numbers always serialise"))
+}
+
+/// All that the vendor zip depends on. Composer's own version is left out: the lock decides what it installs.
+fn vendor_key(project: &Project, plan: &Plan, chosen: &Chosen) -> Result<Digest, Failure> {
+    let parts = (project.digest().map_err(vendor_failure)?, &plan.php, chosen.recipe.name.get_ref().to_string());
+    Ok(Digest::of(&serde_json::to_vec(&parts).expect("digests and strings always serialise")))
+}
+
+fn project(chosen: &Chosen, allow_unlocked: bool) -> Option<Project> {
+    let vendor = chosen.recipe.vendor.as_ref()?;
+    let folder = chosen.recipe.beside(&vendor.project);
+    let folder = fs_err::canonicalize(&folder).unwrap_or(folder);
+    Some(Project { folder, dev: vendor.dev, allow_unlocked })
+}
+
+fn show_sizes(args: &Args, plan: &Plan, console: &Console) -> Result<(), Failure> {
+    let store = args.places.open()?;
+    let map = store.step(&plan.link().key).map(|tree| tree.join("link.map"));
+    let text = map.and_then(|map| fs_err::read_to_string(map).ok()).unwrap_or_default();
+    let rows: String = sizes::by_part(&text)
+        .iter()
+        .map(|(part, bytes)| format!("{part:<18} {:>10}\n", console::size(*bytes)))
+        .collect();
+    console.data(&rows);
+    Ok(())
+}
+
+fn engine_failure(error: EngineError) -> Failure {
+    match error {
+        EngineError::Toolchain(_) | EngineError::Store(_) | EngineError::NotRun { .. } => Failure::machine(error),
+        other => Failure::work(other),
+    }
+}
+
+fn vendor_failure(error: VendorError) -> Failure {
+    match error {
+        VendorError::NoProject { .. } | VendorError::Unlocked { .. } | VendorError::Malformed { .. } => {
+            Failure::input(error)
+        }
+        VendorError::NoComposer | VendorError::NoSandbox => Failure::machine(error),
+        other => Failure::work(other),
+    }
+}

@@ -1,0 +1,98 @@
+//! Which recipe, for which architecture, with which store: what several verbs ask alike.
+
+use std::path::{Path, PathBuf};
+
+use crate::catalogue::Catalogue;
+use crate::failure::Failure;
+use crate::lockfile::Lockfile;
+use crate::plan::{self, Plan};
+use crate::recipe::{self, Recipe};
+use crate::source::Fetcher;
+use crate::store::Store;
+use crate::target::{Arch, Target};
+use crate::toolchain::Toolchain;
+
+/// Where things are kept and had from.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Places {
+    /// Keep sources and finished steps in this folder [default: $XDG_CACHE_HOME/phplayer]
+    #[arg(long, value_name = "DIR", env = "PHPLAYER_STORE")]
+    pub store: Option<PathBuf>,
+    /// Ask the network for nothing
+    #[arg(long)]
+    pub offline: bool,
+    /// Look in this folder for source archives before downloading
+    #[arg(long, value_name = "DIR", env = "PHPLAYER_SOURCES")]
+    pub sources: Option<PathBuf>,
+    /// Address of a mirror that has the source archives under their names
+    #[arg(long, value_name = "URL", env = "PHPLAYER_MIRROR")]
+    pub mirror: Option<String>,
+}
+
+impl Places {
+    pub fn open(&self) -> Result<Store, Failure> {
+        let root = match &self.store {
+            Some(root) => root.clone(),
+            None => Store::default_root().map_err(Failure::machine)?,
+        };
+        Store::open(&root).map_err(Failure::machine)
+    }
+
+    pub fn fetcher(&self, store: &Store) -> Fetcher {
+        Fetcher::new(store.root()).sources_dir(self.sources.clone()).mirror(self.mirror.clone()).offline(self.offline)
+    }
+}
+
+/// A recipe that was read, and what it is to be built for.
+pub struct Chosen {
+    pub recipe: Recipe,
+    pub catalogue: Catalogue,
+    pub lock: Option<Lockfile>,
+    pub target: Target,
+}
+
+impl Chosen {
+    /// The recipes named, or the one that is meant when none is; each for every architecture asked for.
+    pub fn all(recipes: &[PathBuf], arch: Option<Arch>) -> Result<Vec<Self>, Failure> {
+        let files = match recipes {
+            [] => vec![recipe::choose(Path::new("")).map_err(Failure::input)?],
+            named => named.to_vec(),
+        };
+        let mut all = Vec::new();
+        for file in files {
+            let recipe = recipe::load(&file).map_err(Failure::input)?;
+            let catalogue = Catalogue::beside(&recipe.file).map_err(Failure::input)?;
+            let lock = Lockfile::beside(&recipe.file).map_err(Failure::input)?;
+            let archs = match arch {
+                Some(arch) => vec![arch],
+                None if recipe.arch.is_empty() => vec![Arch::host()],
+                None => recipe.arch.clone(),
+            };
+            for arch in archs {
+                let target = Target { arch, base: recipe.base };
+                all.push(Self { recipe: recipe.clone(), catalogue: catalogue.clone(), lock: lock.clone(), target });
+            }
+        }
+        Ok(all)
+    }
+
+    /// Decides every step; asks the machine only what its compiler is called.
+    pub fn plan(&self) -> Result<Plan, Failure> {
+        let toolchain = Toolchain::identity(self.target).map_err(Failure::machine)?;
+        self.plan_with(&toolchain)
+    }
+
+    /// The recipe's mistakes, found before the machine is asked anything.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.plan_with("").map(|_| ())
+    }
+
+    /// Programs that the recipe's definitions ask of this machine beyond the common ones.
+    pub fn catalogue_tools(&self) -> Vec<String> {
+        self.plan_with("").map(|plan| plan.tools().into_iter().collect()).unwrap_or_default()
+    }
+
+    fn plan_with(&self, toolchain: &str) -> Result<Plan, Failure> {
+        plan::resolve(&self.recipe, &self.catalogue, self.lock.as_ref(), self.target, toolchain).map_err(Failure::input)
+    }
+}

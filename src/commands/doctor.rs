@@ -1,0 +1,148 @@
+//! `phplayer doctor`: what this machine has, what it lacks, and the command that mends it.
+
+use crate::console::Console;
+use crate::failure::{Failure, Outcome};
+use crate::layer::bootstrap;
+use crate::process;
+use crate::store::Store;
+use crate::target::{Arch, Base, Target};
+use crate::toolchain::{self, Toolchain};
+
+use super::chosen::Places;
+
+/// Check what this machine has, and say what mends what it lacks
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Ends with 3 when something that a build needs is missing.
+
+Examples:
+  phplayer doctor")]
+pub struct Args {
+    #[command(flatten)]
+    pub places: Places,
+}
+
+/// One line of the answer.
+enum Line {
+    Ok(String),
+    /// Something is missing that not every build needs.
+    Warn(String, String),
+    Fail(String, String),
+}
+
+/// Something that every build needs is missing.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("this machine cannot build yet: {count} of the checks above failed")]
+#[diagnostic(help(
+    "each failed line says what mends it; `phplayer build --setup` installs what the package manager has"
+))]
+struct Sick {
+    count: usize,
+}
+
+pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
+    let mut lines = vec![tools(), compiler(), sandbox(), store(&args.places), zig(&args.places), engine()];
+    lines.extend(bootstraps());
+    lines.push(optional("composer", "vendor.zip", "apt-get install composer"));
+    let mut text = String::new();
+    let mut failed = 0;
+    for line in &lines {
+        text.push_str(&match line {
+            Line::Ok(what) => format!("ok    {what}\n"),
+            Line::Warn(what, mend) => format!("warn  {what}\n      {mend}\n"),
+            Line::Fail(what, mend) => format!("fail  {what}\n      {mend}\n"),
+        });
+        failed += usize::from(matches!(line, Line::Fail(..)));
+    }
+    console.data(&text);
+    match failed {
+        0 => Ok(Outcome::Done),
+        count => Err(Failure::machine(Sick { count })),
+    }
+}
+
+fn tools() -> Line {
+    match toolchain::lacking(&[]) {
+        lacking if lacking.is_empty() => Line::Ok("build tools".to_owned()),
+        lacking => {
+            let mut packages: Vec<&str> = lacking.iter().map(|tool| toolchain::package_of(tool)).collect();
+            packages.dedup();
+            Line::Fail(
+                format!("build tools: no {}", lacking.join(", ")),
+                format!("apt-get install {}", packages.join(" ")),
+            )
+        }
+    }
+}
+
+fn compiler() -> Line {
+    match Toolchain::identity(Target { arch: Arch::host(), base: Base::default() }) {
+        Ok(identity) => Line::Ok(format!("toolchain: {identity}")),
+        Err(error) => {
+            Line::Fail(format!("toolchain: {error}"), "apt-get install gcc binutils (gcc 12 or newer)".to_owned())
+        }
+    }
+}
+
+/// Having bubblewrap is not enough: some kernels and containers forbid what it does.
+fn sandbox() -> Line {
+    let works = process::answer("bwrap", &["--unshare-all", "--ro-bind", "/", "/", "/bin/echo", "works"]);
+    match works.as_deref() {
+        Some("works") => Line::Ok("sandbox: bubblewrap works".to_owned()),
+        _ => Line::Fail(
+            "sandbox: bubblewrap is missing, or user namespaces are forbidden here".to_owned(),
+            "apt-get install bubblewrap; sysctl kernel.unprivileged_userns_clone=1; in a container: --privileged"
+                .to_owned(),
+        ),
+    }
+}
+
+fn store(places: &Places) -> Line {
+    let root = match &places.store {
+        Some(root) => Ok(root.clone()),
+        None => Store::default_root(),
+    };
+    match root.and_then(|root| Store::open(&root)) {
+        Ok(store) => Line::Ok(format!("store: {}", store.root().display())),
+        Err(error) => {
+            Line::Fail(format!("store: {error}"), "name another folder with --store or PHPLAYER_STORE".to_owned())
+        }
+    }
+}
+
+fn zig(places: &Places) -> Line {
+    let pinned = toolchain::zig_pinned();
+    let root = places.store.clone().map_or_else(Store::default_root, Ok);
+    let here = root.is_ok_and(|root| {
+        let store = Store::peek(&root);
+        pinned.alternatives.iter().any(|form| store.source_tree(&form.sha256).is_some())
+    });
+    match here {
+        true => Line::Ok(format!("zig {} in the store", pinned.version)),
+        false => Line::Warn(
+            format!("zig {}: not in the store yet", pinned.version),
+            "the first build gets it, from upstream or by pip: apt-get install python3-pip".to_owned(),
+        ),
+    }
+}
+
+fn engine() -> Line {
+    Line::Ok("engine: `auto` means local here".to_owned())
+}
+
+fn bootstraps() -> Vec<Line> {
+    let line = |arch: Arch| match bootstrap::for_arch(arch) {
+        Some(bytes) => Line::Ok(format!("bootstrap for {arch}: {} kB", bytes.len() / 1000)),
+        None => {
+            let what = format!("bootstrap for {arch}: not carried by this phplayer");
+            Line::Warn(what, format!("rustup target add {}-unknown-linux-musl, then build phplayer anew", arch.cpu()))
+        }
+    };
+    Arch::ALL.map(line).into()
+}
+
+fn optional(program: &str, purpose: &str, mend: &str) -> Line {
+    match process::find(program) {
+        Some(path) => Line::Ok(format!("{program}: {}", path.display())),
+        None => Line::Warn(format!("{program}: missing, {purpose} needs it"), mend.to_owned()),
+    }
+}

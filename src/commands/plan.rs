@@ -1,0 +1,71 @@
+//! `phplayer plan`: every step, its key, and whether and why it must be built.
+
+use std::path::PathBuf;
+
+use crate::console::Console;
+use crate::failure::{Failure, Outcome};
+use crate::plan::{Inputs, Plan, why};
+use crate::store::Store;
+
+use super::chosen::{Chosen, Places};
+
+/// Show what a build would do, and why
+///
+/// Reads the recipe, the lock and the store; changes nothing, and asks the network for nothing.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phplayer plan recipes/php-84.toml
+  phplayer plan --format json | jq '.[].steps[].id'")]
+pub struct Args {
+    /// Recipes [default: phplayer.toml, or the only one in recipes/]
+    pub recipes: Vec<PathBuf>,
+    /// Build for this architecture, whatever the recipe says
+    #[arg(long)]
+    pub arch: Option<crate::target::Arch>,
+    #[command(flatten)]
+    pub places: Places,
+    /// How to answer
+    #[arg(long, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
+    let plans: Vec<Plan> = Chosen::all(&args.recipes, args.arch)?.iter().map(Chosen::plan).collect::<Result<_, _>>()?;
+    match args.format {
+        Format::Json => console.data(&serde_json::to_string_pretty(&plans).expect("plans are plain data")),
+        Format::Text => {
+            // A store that was never made holds nothing: opening it would make it.
+            let root = match &args.places.store {
+                Some(root) => root.clone(),
+                None => Store::default_root().map_err(Failure::machine)?,
+            };
+            let store = Store::peek(&root);
+            plans.iter().for_each(|plan| console.data(&text(plan, &store)));
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn text(plan: &Plan, store: &Store) -> String {
+    let earlier: Vec<Inputs> = store.kept_inputs();
+    let mut text = format!("{}  PHP {}  {}\ntoolchain {}\n", plan.recipe, plan.php, plan.target, plan.toolchain);
+    for step in &plan.steps {
+        let state = if store.step(&step.key).is_some() {
+            "in the store".to_owned()
+        } else {
+            let keys = plan.steps.iter().map(|step| (step.id.clone(), step.key)).collect();
+            let now = step.inputs(plan.target, &plan.toolchain, &keys);
+            let before = earlier.iter().find(|before| before.kind == now.kind && before.target == now.target);
+            format!("build: {}", why(&now, before))
+        };
+        let version = step.sources.last().map(|mount| mount.pinned.version.as_str()).unwrap_or_default();
+        text.push_str(&format!("  {:<18} {:<9} {}  {state}\n", step.id.to_string(), version, step.key.short()));
+    }
+    text
+}
