@@ -4,12 +4,29 @@ use std::path::{Path, PathBuf};
 
 /// From the top. `src/lib.rs` declares them in this order too.
 const ROOMS: [&str; 23] = [
-    "cli", "commands", "failure", "console", // talk
-    "publish", "emulator", "audit", // send and judge
-    "layer", "vendor", "engine", "toolchain", // make
-    "plan", // decide
-    "lockfile", "catalogue", "source", "recipe", // what was written down
-    "elf", "archive", "store", "process", "progress", "target", "digest", // ground
+    "cli",
+    "commands",
+    "failure",
+    "console", // talk
+    "publish",
+    "emulator",
+    "audit", // send and judge
+    "layer",
+    "vendor",
+    "engine",
+    "toolchain", // make
+    "plan",      // decide
+    "lockfile",
+    "catalogue",
+    "source",
+    "recipe", // what was written down
+    "elf",
+    "archive",
+    "store",
+    "process",
+    "progress",
+    "target",
+    "digest", // ground
 ];
 
 /// Where a crate, or a part of std, may be named. A path stands for the file and for the folder of that name.
@@ -71,8 +88,7 @@ fn a_room_imports_only_what_stands_below_it() {
 #[test]
 fn every_room_is_in_the_list_and_declared_in_its_order() {
     let lib = fs_err::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
-    let declared: Vec<&str> =
-        lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    let declared: Vec<&str> = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     assert_eq!(declared, ROOMS);
 }
 

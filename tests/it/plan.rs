@@ -39,7 +39,10 @@ fn an_unknown_php_and_an_unknown_extension_are_told_together() {
 }
 
 fn with_definitions(world: &World) {
-    world.write("php-extensions/old.toml", "name = \"old\"\nsummary = \"Old\"\nphp = [\"7.4\"]\n[build]\nsources = [\"old.c\"]\n");
+    world.write(
+        "php-extensions/old.toml",
+        "name = \"old\"\nsummary = \"Old\"\nphp = [\"7.4\"]\n[build]\nsources = [\"old.c\"]\n",
+    );
     let hen = "name = \"hen\"\nsummary = \"Hen\"\nconflicts = [\"fox\"]\n[build]\nsources = [\"hen.c\"]\n";
     world.write("php-extensions/hen.toml", hen);
     world.write("php-extensions/fox.toml", "name = \"fox\"\nsummary = \"Fox\"\n[build]\nsources = [\"fox.c\"]\n");

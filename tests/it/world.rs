@@ -1,6 +1,6 @@
 //! A hermetic place to run phplayer in: its own folder, HOME and store, a cleared environment, normalised output.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
@@ -53,9 +53,5 @@ impl World {
             text.replace(&*root.to_string_lossy(), "$WORLD").replace(&*self.dir.path().to_string_lossy(), "$WORLD")
         };
         Said { code: output.status.code().unwrap_or(-1), stdout: plain(output.stdout), stderr: plain(output.stderr) }
-    }
-
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
     }
 }
