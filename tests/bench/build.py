@@ -43,8 +43,8 @@ def measure(setting: Setting) -> list[dict]:
     say("the next recipe")
     return [
         figure(
-            "build", "`build` from an empty store with sources at hand, against plain.sh", "times the plain script's wall time",
-            ours.seconds / plain, 1.2,
+            "build", "`build` from an empty store with sources at hand, against plain.sh",
+            "times the plain script's wall time", ours.seconds / plain, 1.2,
             phplayer_seconds=round(ours.seconds, 1), plain_seconds=round(plain, 1), steps=ours.compiled,
             load_before_between_after=load,
         ),
@@ -62,7 +62,7 @@ def next_recipe(setting: Setting, store: Path, home: Path) -> dict:
     own = {step: seconds for step, seconds in run.compiled.items() if step.startswith("ext:")}
     missing = {f"ext:{name}" for name in COMING} - own.keys()
     if missing:
-        raise BenchError(f"the next recipe should have compiled {', '.join(sorted(missing))}, and did not: its store was not new")
+        raise BenchError(f"the next recipe should have compiled {', '.join(sorted(missing))}: its store was not new")
     return figure(
         "next-recipe", "five other extensions in place of five: their own steps and 5 s", "seconds",
         run.seconds, round(sum(own.values()) + 5, 1), steps=run.compiled,

@@ -57,7 +57,7 @@ class Fpm:
                 "PHP_INI_SCAN_DIR": str(self.conf_d),
                 "FPM_SOCKETS": f"{self.listen}={listener.fileno()}",
             }
-            command = ["php-fpm", "--nodaemonize", "--force-stderr", "--fpm-config", str(self.config), "-c", str(self.ini)]
+            command = ["php-fpm", "--nodaemonize", "--force-stderr", "-y", str(self.config), "-c", str(self.ini)]
             if os.geteuid() == 0:
                 command.append("--allow-to-run-as-root")
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -142,7 +142,8 @@ def compare(setting: Setting, all_fpm: dict[str, Fpm], pages: Path) -> list[dict
     }
     return [
         figure(
-            "cold-start-to-core", "the layer's php-fpm to its first response, against the same with no extension but the core",
+            "cold-start-to-core",
+            "the layer's php-fpm to its first response, against the same with no extension but the core",
             "times the core's (medians)", median["layer"] / median["core"], 1.3,
             to_core_and_opcache=round(median["layer"] / median["core-and-opcache"], 3), **detail,
         ),

@@ -39,7 +39,8 @@ def configure(root: Path) -> None:
     (etc / "conf.d").mkdir(parents=True)
     production = root / "usr/lib/php/8.2/php.ini-production"
     modules = next(root.glob("usr/lib/php/2*"))
-    (etc / "php.ini").write_text(production.read_text(encoding="utf-8") + f'\nextension_dir = "{modules}"\n', encoding="utf-8")
+    text = production.read_text(encoding="utf-8")
+    (etc / "php.ini").write_text(f'{text}\nextension_dir = "{modules}"\n', encoding="utf-8")
     for number, name in enumerate(SHARED, start=10):
         kind = "zend_extension" if name == "opcache" else "extension"
         (etc / "conf.d" / f"{number}-{name}.ini").write_text(f"{kind}={name}.so\n", encoding="utf-8")

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -47,10 +48,12 @@ def arguments() -> argparse.Namespace:
         help="folder of source archives and zig's wheel [default: PHPLAYER_SOURCES, else fetched into the work folder]",
     )
     parser.add_argument(
-        "--store", type=Path, metavar="DIR", help="the warm store [default: the one that `build` fills in the work folder]"
+        "--store", type=Path, metavar="DIR",
+        help="the warm store [default: the one that `build` fills in the work folder]",
     )
     parser.add_argument(
-        "--work", type=Path, default=REPOSITORY / "target/bench", metavar="DIR", help="where all is written [default: target/bench]"
+        "--work", type=Path, default=REPOSITORY / "target/bench", metavar="DIR",
+        help="where all is written [default: target/bench]",
     )
     parser.add_argument("--reps", type=int, metavar="N", help="repetitions, in place of each bench's own count")
     given = parser.parse_args()
@@ -73,20 +76,22 @@ def main() -> int:
     if given.sources is None:
         fetched(setting)
 
-    facts = machine.facts()
+    version, facts = phplayer.version(setting), machine.facts()
+    if facts["load"][0] > facts["cores"] / 2:
+        say(f"this machine is busy (load {facts['load'][0]} on {facts['cores']} cores): the figures will be blurred")
     figures, failures = [], {}
     start = time.monotonic()
     for name in BENCHES if given.bench == "all" else [given.bench]:
         say(f"== {name}")
         try:
             figures += BENCHES[name](setting)
-        except BenchError as error:  # the others still tell something
+        except (BenchError, OSError, subprocess.SubprocessError) as error:  # the others still tell something
             say(f"{name}: {error}")
             failures[name] = str(error)
     good = not failures and all(one["pass"] for one in figures)
     document = {
         "schema": 1,
-        "phplayer": phplayer.version(setting),
+        "phplayer": version,
         "machine": {**facts, "load_at_end": machine.load(), "minutes": round((time.monotonic() - start) / 60, 1)},
         "figures": figures,
         "not_measured": failures,

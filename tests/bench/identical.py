@@ -23,7 +23,8 @@ def measure(setting: Setting) -> list[dict]:
     return [
         figure(
             "identical", "zips of two builds from empty stores in different folders that differ", "files",
-            len(differing), 0, differing=differing, first=first, second=second, first_store_of_build_bench=store is not None,
+            len(differing), 0, differing=differing, first=first, second=second,
+            first_store_of_build_bench=store is not None,
         )
     ]
 

@@ -38,7 +38,9 @@ def run(setting: Setting, *arguments, home: Path | None = None, tell: bool = Fal
     start = time.perf_counter()
     # stdout goes to a file in memory, or a full pipe of it would stop a process whose stderr is being read.
     with os.fdopen(os.memfd_create("stdout"), "w+") as out:
-        with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, text=True
+        ) as process:
             for text in process.stderr:
                 said.append(text)
                 if tell:
@@ -53,7 +55,9 @@ def run(setting: Setting, *arguments, home: Path | None = None, tell: bool = Fal
 
 
 def build(setting: Setting, recipe: Path, out: Path, *more, store: Path | None = None, **how) -> Run:
-    return run(setting, "build", recipe, "--out", out, "--store", store or setting.store, "--sources", setting.sources, *more, **how)
+    """One `phplayer build`, from the warm store unless another is named."""
+    places = ["--out", out, "--store", store or setting.store, "--sources", setting.sources]
+    return run(setting, "build", recipe, *places, *more, **how)
 
 
 def layer(setting: Setting, recipe: Recipe, name: str) -> Path:

@@ -15,7 +15,7 @@ prefix=$work/usr
 jobs=-j2
 
 base="-O2 -fno-semantic-interposition -ffunction-sections -fdata-sections -fvisibility=hidden -fstack-protector-strong -fno-ident"
-program="-pie -s -Wl,--gc-sections -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--as-needed"
+program="-s -Wl,--gc-sections -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--as-needed"
 export CC=gcc CFLAGS="$base -fPIC"
 # Only our own libraries: one of the host's would come in as a shared object. `--static`: with what they need themselves.
 export PKG_CONFIG="pkg-config --static" PKG_CONFIG_LIBDIR=$prefix/lib/pkgconfig
@@ -84,7 +84,8 @@ make install-pkgconfigDATA
 
 # opcache of PHP 8.4 cannot be static in PHP's own build: it is made as the shared object that PHP makes of it.
 enter php php8.4_8.4.24.orig.tar.xz php-8.4.24.tar.xz
-export CFLAGS="$base -fPIE"
+# gcc makes position-independent executables by itself on Debian; an explicit -pie would break the link of opcache.so.
+export CFLAGS="$base -fPIE" LDFLAGS="$program"
 "$src/configure" --prefix="$prefix" --disable-all --disable-cgi --disable-phpdbg --enable-cli --enable-fpm --without-pear \
     --with-valgrind=no --disable-rpath \
     --with-config-file-path="$work/etc/php" --with-config-file-scan-dir="$work/etc/php/conf.d" \
@@ -94,7 +95,7 @@ export CFLAGS="$base -fPIE"
     --enable-mysqlnd --enable-mysqlnd-compression-support --with-mysqli=mysqlnd \
     --enable-pdo --with-pdo-mysql=mysqlnd --with-pdo-sqlite --with-sqlite3 \
     --enable-opcache --enable-opcache-jit --enable-pcntl --enable-phar --enable-posix --enable-session --with-zlib
-make $jobs EXTRA_LDFLAGS_PROGRAM="$program"
+make $jobs
 make install-cli install-fpm install-modules
 
 # It must be what was asked for, or its time says nothing.

@@ -41,7 +41,8 @@ class Recipe:
         vendor = tomllib.loads(FILE.read_text(encoding="utf-8")).get("vendor")
         if vendor is None:
             return self
-        shutil.copytree(FILE.parent / vendor["project"], folder / "project", ignore=shutil.ignore_patterns("vendor", "out"))
+        made = shutil.ignore_patterns("vendor", "out")
+        shutil.copytree(FILE.parent / vendor["project"], folder / "project", ignore=made)
         return Recipe({**self.table, "vendor": {**vendor, "project": "project"}})
 
     def write(self, folder: Path) -> Path:

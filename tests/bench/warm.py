@@ -30,7 +30,10 @@ def unchanged(setting: Setting, path, out) -> dict:
         raise BenchError(f"nothing had changed, and {', '.join(compiled)} was compiled")
     seconds = [run.seconds for run in runs]
     say(f"unchanged: {statistics.median(seconds):.3f} s")
-    return figure("unchanged", "`build` when nothing changed", "seconds (median)", statistics.median(seconds), 0.3, **summary(seconds))
+    return figure(
+        "unchanged", "`build` when nothing changed", "seconds (median)", statistics.median(seconds), 0.3,
+        **summary(seconds),
+    )
 
 
 def one_ini_value(setting: Setting, recipe: Recipe, folder) -> dict:
