@@ -103,5 +103,7 @@ def version(setting: Setting) -> str:
 def json_after_text(stdout: str):
     """The JSON answer, and the lines before it."""
     lines = stdout.splitlines()
-    at = next(at for at, line in enumerate(lines) if line.startswith(("[", "{")))
+    at = next((at for at, line in enumerate(lines) if line.startswith(("[", "{"))), None)
+    if at is None:
+        raise BenchError(f"a JSON answer was expected, and there is none:\n{stdout}")
     return json.loads("\n".join(lines[at:])), lines[:at]
