@@ -1,5 +1,6 @@
 //! The one integration binary.
 mod audit;
 mod emulator;
+mod lamp;
 mod publish;
 mod recipe_mistakes;
