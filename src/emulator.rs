@@ -34,7 +34,7 @@ pub const PAYLOAD_LIMIT: u64 = 6_291_556;
 /// several threads.
 pub type LogSink = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// A wish to end, made from another thread or a signal: what runs is killed, and its caller gets
+/// A wish to end, made from another thread or by Ctrl-C: what runs is killed, and its caller gets
 /// [`EmulatorError::Interrupted`].
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicBool>);
@@ -45,7 +45,7 @@ impl Stop {
     }
 
     pub fn wished(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed) || crate::process::interrupted()
     }
 }
 

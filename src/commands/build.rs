@@ -11,17 +11,19 @@ use crate::digest::Digest;
 use crate::engine::local::{self, Workshop};
 use crate::engine::{EngineError, Tree};
 use crate::failure::{Failure, Outcome};
+use crate::layer::built::{Built, BuiltLayer};
 use crate::layer::{self, Layer, sizes};
 use crate::plan::Plan;
+use crate::process;
 use crate::progress::{Event, Reporter};
 use crate::recipe::Engine;
+use crate::store::Store;
 use crate::target::Arch;
-use crate::toolchain::Toolchain;
+use crate::toolchain::{self, Toolchain};
 use crate::vendor::{Project, VendorError};
 
 use super::chosen::{Chosen, Places};
 use super::setup;
-use outcome::{Built, BuiltLayer};
 
 /// Compile, pack and audit the layers of recipes
 ///
@@ -97,6 +99,9 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
             project.check().map_err(vendor_failure)?;
             tools.push("composer".to_owned());
         }
+        if !zig_is_at_hand(&args.places) {
+            tools.push("pip".to_owned());
+        }
         setup::ensure(&tools, args.setup, console)?;
         let plan = chosen.plan()?;
         let one = build(&args, chosen, &plan, console)?;
@@ -164,10 +169,23 @@ fn build(args: &Args, chosen: &Chosen, plan: &Plan, console: &Console) -> Result
             }
         });
     }
-    let built = Built::new(plan, layers);
+    let built = Built::new(plan, &chosen.recipe, layers);
     built.write(&folder).map_err(layer::LayerError::from).map_err(Failure::work)?;
     console.say("Done", &format!("{} in {}", folder.display(), console::seconds(start.elapsed())));
     Ok(built)
+}
+
+/// Whether zig need not be had any more. pip is asked for it where upstream does not answer.
+fn zig_is_at_hand(places: &Places) -> bool {
+    let root = places.store.clone().map_or_else(Store::default_root, Ok);
+    let stored = root.is_ok_and(|root| {
+        let store = Store::peek(&root);
+        toolchain::zig_pinned().alternatives.iter().any(|form| store.source_tree(&form.sha256).is_some())
+    });
+    stored
+        || places.offline
+        || places.sources.is_some()
+        || process::answer("python3", &["-m", "pip", "--version"]).is_some()
 }
 
 /// Audits a layer just packed, and tells.

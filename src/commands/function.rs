@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use miette::Diagnostic;
 
-use crate::emulator::{EmulatorError, Function, Stop, function};
+use crate::emulator::{EmulatorError, Function, function};
 use crate::failure::Failure;
 use crate::target::Arch;
 
@@ -112,15 +112,6 @@ pub fn failure(error: EmulatorError) -> Failure {
         EmulatorError::Interrupted | EmulatorError::Io { .. } => Failure::work(error),
         _ => Failure::input(error),
     }
-}
-
-/// A wish to stop that Ctrl-C and SIGTERM make.
-pub fn stop_on_signal() -> Stop {
-    let stop = Stop::default();
-    let wish = stop.clone();
-    // Without it, or where this process has one already, the sandbox still ends with us; only its folder may stay.
-    let _ = ctrlc::set_handler(move || wish.stop());
-    stop
 }
 
 /// The log goes to stderr as it comes.

@@ -10,10 +10,10 @@ use miette::Diagnostic;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::function::{FunctionArgs, failure, log_to_stderr, stop_on_signal};
+use super::function::{FunctionArgs, failure, log_to_stderr};
 use crate::console::Console;
 use crate::emulator::http::{Headers, Request};
-use crate::emulator::{Instance, Invocation, InvokeOptions, LogSink, http_api};
+use crate::emulator::{Instance, Invocation, InvokeOptions, LogSink, Stop, http_api};
 use crate::failure::{Failure, Outcome};
 
 /// Run one event through the packed layers, as Lambda would
@@ -76,7 +76,7 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
             Arc::new(move |line: &str| log.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned()))
         }
     };
-    let mut instance = Instance::start(&function, sink, stop_on_signal()).map_err(failure)?;
+    let mut instance = Instance::start(&function, sink, Stop::default()).map_err(failure)?;
     let invocation = instance.invoke(&event, &InvokeOptions::default()).map_err(failure)?;
     drop(instance);
     let payload = invocation.payload();

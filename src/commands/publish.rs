@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::audit::{self, Contents, Policy, Waiver, text};
 use crate::console::Console;
 use crate::failure::{Failure, Outcome};
+use crate::layer::built::Built;
 use crate::publish::{
     self, Connection, Delivery, Grantee, Intent, Overrides, Parcel, Permission, PublishError, Refusal, Region,
     RegionSource, Route, Shipment,
@@ -103,7 +104,8 @@ struct Objection {
 
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     let zips = zips(&args, Path::new("out")).map_err(Failure::input)?;
-    let route = Route { regions: args.regions, profile: args.profile, endpoint: args.endpoint_url };
+    let regions = if args.regions.is_empty() { of_recipes(&zips)? } else { args.regions };
+    let route = Route { regions, profile: args.profile, endpoint: args.endpoint_url };
     let connection = Connection::open(&route).map_err(nothing_tried)?;
     announce(&route, &connection, console);
 
@@ -132,6 +134,20 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
         Format::Json => console.data(&json(&deliveries)),
     }
     Ok(conclude(&deliveries, console))
+}
+
+/// `[publish] regions` of the recipes that the zips were built from, in the recipes' order; none where none says.
+fn of_recipes(zips: &[PathBuf]) -> Result<Vec<Region>, Failure> {
+    let mut regions: Vec<Region> = Vec::new();
+    for built in zips.iter().filter_map(|zip| Built::read(zip.parent()?)) {
+        for region in built.regions {
+            let region = region.parse().map_err(Failure::input)?;
+            if !regions.contains(&region) {
+                regions.push(region);
+            }
+        }
+    }
+    Ok(regions)
 }
 
 /// The zips that are named, or those a build left in `out`.

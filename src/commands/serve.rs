@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::function::{FunctionArgs, failure, log_to_stderr, stop_on_signal};
+use super::function::{FunctionArgs, failure, log_to_stderr};
 use crate::console::Console;
 use crate::emulator::gateway::Gateway;
-use crate::emulator::{EmulatorError, Instance, LogSink};
+use crate::emulator::{EmulatorError, Instance, LogSink, Stop};
 use crate::failure::{Failure, Outcome};
 
 /// Serve HTTP from the packed layers, as API Gateway and Lambda would
@@ -27,7 +27,7 @@ pub struct Args {
 
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     let function = args.function.function()?;
-    let stop = stop_on_signal();
+    let stop = Stop::default();
     let gateway = Gateway::bind(args.port).map_err(failure)?;
     let sink: LogSink = Arc::new(log_to_stderr);
     let url = format!("http://{}", gateway.address);

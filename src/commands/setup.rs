@@ -67,7 +67,7 @@ pub(super) fn ensure(tools: &[String], agreed: bool, console: &Console) -> Resul
 fn packages_of(tool: &str) -> Vec<&str> {
     match tool {
         "composer" => vec!["composer", "php-cli", "unzip"],
-        "pip" | "pip3" => vec!["python3-pip"],
+        "pip" => vec!["python3-pip"],
         other => vec![toolchain::package_of(other)],
     }
 }

@@ -56,11 +56,18 @@ enum Phase {
     Invoke,
 }
 
-/// Why waiting for the runtime ended.
+/// How long the runtime has, and how long it had been given.
+#[derive(Clone, Copy)]
+struct Limit {
+    deadline: Instant,
+    length: Duration,
+}
+
+/// What the runtime did, or why it does nothing any more.
 enum Waited {
-    Event(Event),
-    Deadline,
-    OutOfMemory,
+    Ready,
+    Answered(Outcome),
+    Ended(Outcome),
 }
 
 impl Instance {
@@ -82,7 +89,7 @@ impl Instance {
             Self { function, places, bootstrap, log_stream, sink, stop, runtime: None, init: None, memory: None };
         instance.line("INIT_START Runtime Version: provided:al2023.phplayer\tRuntime Version ARN: none");
         let started = Instant::now();
-        if instance.initialise(started + INIT_LIMIT, INIT_LIMIT, Phase::Init)?.is_none() {
+        if instance.initialise(Limit::from(started, INIT_LIMIT), Phase::Init)?.is_none() {
             instance.init = Some(started.elapsed());
             instance.look_at_memory();
         }
@@ -102,21 +109,21 @@ impl Instance {
         let request_id = uuid()?;
         let init = self.init.take();
         let started = Instant::now();
-        let deadline = started + self.function.timeout;
+        let limit = Limit::from(started, self.function.timeout);
         let died_idle = self.runtime.as_ref().is_some_and(Runtime::has_ended);
         if died_idle {
             self.runtime = None;
         }
         let failed_init = match self.runtime {
             Some(_) => None,
-            None => self.initialise(deadline, self.function.timeout, Phase::Invoke)?,
+            None => self.initialise(limit, Phase::Invoke)?,
         };
         self.line(&format!("START RequestId: {request_id} Version: $LATEST"));
         let outcome = match (failed_init, self.runtime.take()) {
             (Some(outcome), _) => outcome,
             (None, Some(runtime)) => {
                 let task = self.task(&request_id, event, options, started)?;
-                let (outcome, survivor) = self.run(runtime, task, deadline)?;
+                let (outcome, survivor) = self.run(runtime, task, limit)?;
                 self.runtime = survivor;
                 outcome
             }
@@ -142,21 +149,15 @@ impl Instance {
     }
 
     /// Starts the runtime and waits for its first question. Leaves a runtime, or returns why there is none.
-    fn initialise(
-        &mut self,
-        deadline: Instant,
-        limit: Duration,
-        phase: Phase,
-    ) -> Result<Option<Outcome>, EmulatorError> {
+    fn initialise(&mut self, limit: Limit, phase: Phase) -> Result<Option<Outcome>, EmulatorError> {
         let started = Instant::now();
         let runtime = self.spawn()?;
-        let outcome = match self.wait(&runtime, deadline)? {
-            Waited::Event(Event::Ready) => {
+        let outcome = match self.wait(&runtime, limit)? {
+            Waited::Ready => {
                 self.runtime = Some(runtime);
                 return Ok(None);
             }
-            Waited::Event(Event::InitFailed { error_type, body }) => Outcome::Reported { error_type, body },
-            Waited::Event(Event::Ended(exit)) => match runtime.sandbox.complaint() {
+            Waited::Ended(Outcome::Exited(exit)) => match runtime.sandbox.complaint() {
                 // bubblewrap speaks of `execvp` when all is made and only the bootstrap is wrong.
                 Some(said) => match said.strip_prefix("execvp ") {
                     Some(reason) => Outcome::InvalidEntrypoint { reason: reason.to_owned() },
@@ -164,19 +165,16 @@ impl Instance {
                 },
                 None => Outcome::Exited(exit),
             },
-            // Nothing was delivered that could be answered.
-            Waited::Event(Event::Answered(outcome)) => outcome,
-            Waited::Deadline => Outcome::TimedOut { limit },
-            Waited::OutOfMemory => Outcome::OutOfMemory,
+            Waited::Answered(outcome) | Waited::Ended(outcome) => outcome,
         };
         drop(runtime);
-        let (phase, status) = match (phase, &outcome) {
-            (Phase::Init, Outcome::TimedOut { .. }) => ("init", "timeout".to_owned()),
-            (Phase::Invoke, Outcome::TimedOut { .. }) => ("invoke", "timeout".to_owned()),
-            (Phase::Init, other) => ("init", format!("error\tError Type: {}", other.error_type().unwrap_or_default())),
-            (Phase::Invoke, other) => {
-                ("invoke", format!("error\tError Type: {}", other.error_type().unwrap_or_default()))
-            }
+        let phase = match phase {
+            Phase::Init => "init",
+            Phase::Invoke => "invoke",
+        };
+        let status = match &outcome {
+            Outcome::TimedOut { .. } => "timeout".to_owned(),
+            other => format!("error\tError Type: {}", other.error_type().unwrap_or_default()),
         };
         let took = milliseconds(started.elapsed());
         self.line(&format!("INIT_REPORT Init Duration: {took} ms\tPhase: {phase}\tStatus: {status}"));
@@ -194,66 +192,55 @@ impl Instance {
     }
 
     /// One event in a waiting runtime: what came of it, and the runtime if it can take another.
-    fn run(
-        &mut self,
-        runtime: Runtime,
-        task: Task,
-        deadline: Instant,
-    ) -> Result<(Outcome, Option<Runtime>), EmulatorError> {
+    fn run(&mut self, runtime: Runtime, task: Task, limit: Limit) -> Result<(Outcome, Option<Runtime>), EmulatorError> {
         let request_id = task.request_id.clone();
         runtime.api.deliver(task);
         let answer = loop {
-            match self.wait(&runtime, deadline)? {
-                Waited::Event(Event::Answered(outcome)) => break outcome,
-                // A repeated question gets the same event again; an init cannot fail any more.
-                Waited::Event(Event::Ready | Event::InitFailed { .. }) => {}
-                ended => return Ok((self.death(ended), None)),
+            match self.wait(&runtime, limit)? {
+                Waited::Answered(outcome) => break outcome,
+                Waited::Ended(outcome) => return Ok((outcome, None)),
+                Waited::Ready => {}
             }
         };
         // The event is done when the runtime asks for the next one; until then its time counts. A death in between is
         // in the log only: the caller has the answer.
-        match self.wait(&runtime, deadline)? {
-            Waited::Event(Event::Ready) => Ok((answer, Some(runtime))),
-            ended => {
-                drop(runtime);
-                for line in self.death(ended).log_lines(&request_id) {
-                    self.line(&line);
+        loop {
+            match self.wait(&runtime, limit)? {
+                Waited::Ready => return Ok((answer, Some(runtime))),
+                Waited::Ended(outcome) => {
+                    drop(runtime);
+                    outcome.log_lines(&request_id).iter().for_each(|line| self.line(line));
+                    return Ok((answer, None));
                 }
-                Ok((answer, None))
+                Waited::Answered(_) => {}
             }
         }
     }
 
-    fn death(&self, ended: Waited) -> Outcome {
-        match ended {
-            Waited::Event(Event::Ended(exit)) => Outcome::Exited(exit),
-            Waited::Event(Event::Answered(outcome)) => outcome,
-            Waited::Event(Event::InitFailed { error_type, body }) => Outcome::Reported { error_type, body },
-            Waited::Event(Event::Ready) => Outcome::Exited(Exit::Status(0)),
-            Waited::Deadline => Outcome::TimedOut { limit: self.function.timeout },
-            Waited::OutOfMemory => Outcome::OutOfMemory,
-        }
-    }
-
-    fn wait(&mut self, runtime: &Runtime, deadline: Instant) -> Result<Waited, EmulatorError> {
+    fn wait(&mut self, runtime: &Runtime, limit: Limit) -> Result<Waited, EmulatorError> {
         loop {
             if self.stop.wished() {
                 return Err(EmulatorError::Interrupted);
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            match runtime.events.recv_timeout(left.min(LOOK)) {
-                Ok(event) => return Ok(Waited::Event(event)),
-                Err(RecvTimeoutError::Timeout) if left <= LOOK => return Ok(Waited::Deadline),
+            let left = limit.deadline.saturating_duration_since(Instant::now());
+            let ended = match runtime.events.recv_timeout(left.min(LOOK)) {
+                Ok(Event::Ready) => return Ok(Waited::Ready),
+                Ok(Event::Answered(outcome)) => return Ok(Waited::Answered(outcome)),
+                Ok(Event::InitFailed { error_type, body }) => Outcome::Reported { error_type, body },
+                Ok(Event::Ended(exit)) => Outcome::Exited(exit),
+                // Everything that could tell of its end is gone, so it is.
+                Err(RecvTimeoutError::Disconnected) => Outcome::Exited(Exit::Signal(9)),
+                Err(RecvTimeoutError::Timeout) if left <= LOOK => Outcome::TimedOut { limit: limit.length },
                 Err(RecvTimeoutError::Timeout) => {
                     let used = runtime.sandbox.memory();
                     self.memory = self.memory.max(used);
-                    if used > Some(u64::from(self.function.memory_mb) * 1024 * 1024) {
-                        return Ok(Waited::OutOfMemory);
+                    if used <= Some(u64::from(self.function.memory_mb) * 1024 * 1024) {
+                        continue;
                     }
+                    Outcome::OutOfMemory
                 }
-                // Everything that could tell of its end is gone, so it is.
-                Err(RecvTimeoutError::Disconnected) => return Ok(Waited::Event(Event::Ended(Exit::Signal(9)))),
-            }
+            };
+            return Ok(Waited::Ended(ended));
         }
     }
 
@@ -320,6 +307,12 @@ impl Instance {
 
     fn line(&self, line: &str) {
         (self.sink)(line);
+    }
+}
+
+impl Limit {
+    fn from(start: Instant, length: Duration) -> Self {
+        Self { deadline: start + length, length }
     }
 }
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 use fs_err as fs;
 
 use super::{EmulatorError, Exit, LogSink};
+use crate::process;
 
 /// A line that no function writes; what was written before it has been read when it is.
 const FENCE: &[u8] = b"\0\0fence\0\0\n";
@@ -40,7 +41,8 @@ pub struct Places {
 impl Places {
     /// Fresh folders; `task` must exist.
     pub fn new(task: &Path) -> Result<Self, EmulatorError> {
-        let bwrap = which("bwrap").ok_or(EmulatorError::NoBubblewrap)?;
+        // By its full path, since the sandbox's own PATH is not where it is to be looked for.
+        let bwrap = process::find("bwrap").ok_or(EmulatorError::NoBubblewrap)?;
         let failed = EmulatorError::io("make its folders");
         let made = || {
             let task = fs::canonicalize(task)?;
@@ -229,9 +231,4 @@ fn read_log(reader: PipeReader, sink: &LogSink, complaint: &Mutex<Option<String>
             return;
         }
     }
-}
-
-/// The full path, because the sandbox's own PATH is not where bubblewrap is to be looked for.
-fn which(name: &str) -> Option<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
 }

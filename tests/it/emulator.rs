@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test helper fails its test")]
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
@@ -547,4 +547,37 @@ fn a_users_mistakes_are_input_errors_with_a_way_out() {
     check(&["serve", "--handler", "x", "--layer", layer, "--port", &port], ["in use", "--port 0"]);
     let unparsed = <Verb as clap::Parser>::try_parse_from(["phplayer", "invoke"]).unwrap_err().to_string();
     assert!(unparsed.contains("--handler <H>"), "{unparsed}");
+}
+
+/// The program itself, with a function that this world has.
+fn program(world: &World) -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_phplayer"));
+    command.args(["invoke", "--handler", "x", "--layer"]).arg(&world.function.layers[0]);
+    command.arg("--task").arg(&world.function.task).env("TMPDIR", world.home.path());
+    command
+}
+
+#[test]
+fn a_machine_without_bubblewrap_is_told_what_to_install() {
+    let world = World::new(ECHO);
+    let output = program(&world).env("PATH", "/none").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("apt-get install bubblewrap"), "{said}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn ctrl_c_ends_the_function_and_leaves_nothing() {
+    let world = World::new("while next; do echo running; sleep 1000; done");
+    let mut child = program(&world).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "running"));
+    let kill = std::process::Command::new("bash").args(["-c", &format!("kill -INT {}", child.id())]).status();
+    assert!(kill.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    // The log ends when its last writer has: all of the sandbox is gone.
+    lines.for_each(drop);
+    let left: Vec<_> = fs::read_dir(world.home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "the layer and the function's folder: {left:?}");
 }

@@ -2,5 +2,9 @@
 mod audit;
 mod emulator;
 mod lamp;
+mod layering;
+mod machine;
+mod plan;
 mod publish;
 mod recipe_mistakes;
+mod world;
