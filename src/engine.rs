@@ -23,8 +23,8 @@ pub struct Tree {
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum EngineError {
     #[error("{step} failed\n\n{}\n", shown(last))]
-    #[diagnostic(help("the whole log: {}\nto look around in its sandbox: phplayer shell {recipe} {step}", log.display()))]
-    Step { step: StepId, recipe: String, log: PathBuf, last: Vec<String> },
+    #[diagnostic(help("the whole log: {}\nto look around in its sandbox: phplayer shell {} {step}", log.display(), recipe.display()))]
+    Step { step: StepId, recipe: PathBuf, log: PathBuf, last: Vec<String> },
     #[error("{step} could not be run")]
     #[diagnostic(help("`phplayer doctor` says what this machine lacks"))]
     NotRun {

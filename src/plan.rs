@@ -231,6 +231,14 @@ fn choose<'c>(recipe: &Recipe, catalogue: &'c Catalogue, lock: Option<&Lockfile>
             None => mistakes.push(unknown(recipe, catalogue, name.span(), word)),
         }
     }
+    for name in &recipe.shared {
+        mistakes.push(recipe.mistake(
+            name.span(),
+            format!("`{}` cannot be a shared object here", name.get_ref()),
+            "this phplayer links every extension in".to_owned(),
+            Some("name it in `extensions`; it then starts faster than a shared object".to_owned()),
+        ));
+    }
     for (at, (name, extension)) in wanted.iter().enumerate() {
         for (_, other) in &wanted[..at] {
             if extension.conflicts.contains(&other.name) || other.conflicts.contains(&extension.name) {

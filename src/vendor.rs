@@ -1,6 +1,6 @@
 //! Composer dependencies: real Composer, run with the paths of Lambda, so that its autoloader is right there.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,9 @@ pub enum VendorError {
     #[error("Composer failed\n\n{}\n", last.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"))]
     #[diagnostic(help("the whole log: {}", log.display()))]
     Composer { log: PathBuf, last: Vec<String> },
+    #[error("{package} requires ext-{extension}, which the layer does not have")]
+    #[diagnostic(help("add \"{extension}\" to `extensions` in the recipe"))]
+    Lacks { package: String, extension: String },
     #[error("interrupted")]
     Interrupted,
     #[error("cannot run Composer")]
@@ -92,8 +95,8 @@ impl Project {
         Ok(Digest::of(text.as_bytes()))
     }
 
-    /// Runs `composer install` with the layer's own PHP where that can run Composer, else with the machine's.
-    /// `php` is the finished tree of the layer; `root` an empty folder that gets `vendor/`.
+    /// Runs `composer install` with the machine's PHP, or with the layer's own where there is none, and checks what the
+    /// packages require against the layer. `php` is the finished tree of the layer; `root` gets `vendor/`.
     pub fn install(
         &self,
         php: &Path,
@@ -109,20 +112,25 @@ impl Project {
         let scratch = tempfile::tempdir()?;
         let home = scratch.path().join("home");
         fs_err::create_dir_all(&home)?;
-        let arguments = self.sandbox(&composer, php, extensions, &vendor, &home);
+        let arguments = self.sandbox(&composer, php, &vendor, &home);
         match process::run_logged(&bwrap, &arguments, log, |_| {}) {
             Ok(()) => {}
             Err(ProcessError::Failed { log, last, .. }) => return Err(VendorError::Composer { log, last }),
             Err(ProcessError::Interrupted) => return Err(VendorError::Interrupted),
             Err(cause) => return Err(VendorError::NotRun(cause)),
         }
-        Ok(Installed { root: root.to_owned(), packages: packages(&vendor)? })
+        let packages = packages(&vendor)?;
+        for package in &packages {
+            package.runs_with(extensions)?;
+        }
+        let packages = packages.into_iter().map(|package| (package.name, package.version)).collect();
+        Ok(Installed { root: root.to_owned(), packages })
     }
 
     /// The project stands, read-only, at `/var/task`, the vendor folder at `/opt/vendor`, as on Lambda. The network is
     /// open: Composer downloads, and checks what it downloads against composer.lock. Scripts are not run: they are
     /// the application's own, and would find a machine that is not the one they are for.
-    fn sandbox(&self, composer: &Path, php: &Path, extensions: &[String], vendor: &Path, home: &Path) -> Vec<OsString> {
+    fn sandbox(&self, composer: &Path, php: &Path, vendor: &Path, home: &Path) -> Vec<OsString> {
         let mut all: Vec<OsString> = Vec::new();
         let mut add =
             |words: &[&dyn AsRef<std::ffi::OsStr>]| all.extend(words.iter().map(|word| word.as_ref().to_owned()));
@@ -165,28 +173,23 @@ impl Project {
                 all.splice(at..at, ["--setenv".into(), name.into(), value]);
             }
         }
-        let own = COMPOSER_NEEDS.iter().all(|need| extensions.iter().any(|extension| extension == need));
-        if own {
-            all.extend(["/opt/bin/php".into(), "-n".into(), "-d".into(), "memory_limit=-1".into()]);
-        } else {
-            all.extend(["/usr/bin/php".into(), "-d".into(), "memory_limit=-1".into()]);
-        }
+        // A packaged Composer is made for the PHP packaged with it: Debian 12's does not start on PHP 8.4.
+        let own = process::find("php").is_none();
+        let interpreter = if own { "/opt/bin/php" } else { "php" };
+        all.extend([interpreter, "-d", "memory_limit=-1"].map(OsString::from));
         all.push(composer.into());
         let command = ["install", "--no-scripts", "--no-progress", "--prefer-dist", "--classmap-authoritative"];
         all.extend(command.map(OsString::from));
         if !self.dev {
             all.push("--no-dev".into());
         }
-        // The machine's PHP is not the layer's: what the lock asks of the platform is checked on the layer alone.
+        // The machine's PHP is not the layer's: what packages ask of the platform is held against the layer afterwards.
         if !own {
             all.push("--ignore-platform-reqs".into());
         }
         all
     }
 }
-
-/// Extensions without which Composer does not start, or cannot unpack.
-const COMPOSER_NEEDS: [&str; 6] = ["phar", "filter", "ctype", "mbstring", "openssl", "iconv"];
 
 /// `vendor/composer/installed.json`, as Composer 2 writes it.
 #[derive(Deserialize)]
@@ -198,15 +201,30 @@ struct InstalledJson {
 struct Package {
     name: String,
     version: String,
+    #[serde(default)]
+    require: BTreeMap<String, String>,
 }
 
-fn packages(vendor: &Path) -> Result<Vec<(String, String)>, VendorError> {
+impl Package {
+    /// Every `ext-NAME` that it requires must be in the layer.
+    fn runs_with(&self, extensions: &[String]) -> Result<(), VendorError> {
+        for need in self.require.keys().filter_map(|name| name.strip_prefix("ext-")) {
+            if !extensions.iter().any(|extension| extension.eq_ignore_ascii_case(need)) {
+                return Err(VendorError::Lacks { package: self.name.clone(), extension: need.to_owned() });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn packages(vendor: &Path) -> Result<Vec<Package>, VendorError> {
     let file = vendor.join("composer/installed.json");
     let text = fs_err::read_to_string(&file)?;
     let installed: InstalledJson =
         serde_json::from_str(&text).map_err(|error| VendorError::Malformed { file, message: error.to_string() })?;
-    let sorted: BTreeSet<_> = installed.packages.into_iter().map(|package| (package.name, package.version)).collect();
-    Ok(sorted.into_iter().collect())
+    let mut packages = installed.packages;
+    packages.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(packages)
 }
 
 #[cfg(test)]
@@ -226,6 +244,17 @@ mod tests {
         assert!(Project { allow_unlocked: true, ..project(dir.path()) }.check().is_ok());
         fs_err::write(dir.path().join("composer.lock"), "{}").expect("written");
         assert!(project(dir.path()).check().is_ok());
+    }
+
+    #[test]
+    fn what_a_package_requires_must_be_in_the_layer() {
+        let require = BTreeMap::from(
+            [("php", ">=8"), ("ext-Redis", "*")].map(|(name, range)| (name.to_owned(), range.to_owned())),
+        );
+        let package = Package { name: "a/b".to_owned(), version: "1".to_owned(), require };
+        assert!(package.runs_with(&["redis".to_owned()]).is_ok());
+        let lacks = package.runs_with(&["curl".to_owned()]);
+        assert!(matches!(lacks, Err(VendorError::Lacks { extension, .. }) if extension == "Redis"));
     }
 
     #[test]

@@ -83,6 +83,9 @@ pub struct Library {
     pub tools: Vec<String>,
     /// A shell script: sources read-only at `/src`, an empty `/build` as the working folder, `$PREFIX` to install to.
     pub build: String,
+    /// Added to the compiler's flags: `-Os` where nothing is gained by speed.
+    #[serde(default)]
+    pub cflags: Vec<String>,
     /// Environment of the script by architecture.
     #[serde(default)]
     pub build_env: BTreeMap<String, BTreeMap<String, String>>,

@@ -136,8 +136,14 @@ fn build(args: &Args, chosen: &Chosen, plan: &Plan, console: &Console) -> Result
             let fetcher = args.places.fetcher(&store);
             let toolchain = Toolchain::ready(plan.target, &store, &fetcher, console).map_err(Failure::machine)?;
             let jobs = args.jobs.or_else(|| Some(std::thread::available_parallelism().ok()?.get())).unwrap_or(2);
-            let workshop =
-                Workshop { store: &store, fetcher: &fetcher, toolchain: &toolchain, reporter: console, jobs };
+            let workshop = Workshop {
+                store: &store,
+                fetcher: &fetcher,
+                toolchain: &toolchain,
+                reporter: console,
+                recipe: &chosen.recipe.file,
+                jobs,
+            };
             local::run(plan, &workshop).map_err(engine_failure)?
         }
     };
@@ -161,7 +167,7 @@ fn build(args: &Args, chosen: &Chosen, plan: &Plan, console: &Console) -> Result
                 let stage = tempfile::tempdir_in(&folder).map_err(layer::LayerError::from).map_err(Failure::work)?;
                 let log = store.root().join("logs").join(format!("vendor-{}.log", plan.recipe));
                 let installed = project
-                    .install(&tree.root, &plan.extensions, &stage.path().join("vendor-tree"), &log)
+                    .install(&tree.root, &chosen.loaded(plan), &stage.path().join("vendor-tree"), &log)
                     .map_err(vendor_failure)?;
                 let made =
                     layer::vendor(&chosen.recipe, &installed.root, installed.packages, &zip).map_err(Failure::work)?;
@@ -243,9 +249,10 @@ fn engine_failure(error: EngineError) -> Failure {
 
 fn vendor_failure(error: VendorError) -> Failure {
     match error {
-        VendorError::NoProject { .. } | VendorError::Unlocked { .. } | VendorError::Malformed { .. } => {
-            Failure::input(error)
-        }
+        VendorError::NoProject { .. }
+        | VendorError::Unlocked { .. }
+        | VendorError::Malformed { .. }
+        | VendorError::Lacks { .. } => Failure::input(error),
         VendorError::NoComposer | VendorError::NoSandbox => Failure::machine(error),
         other => Failure::work(other),
     }

@@ -87,6 +87,13 @@ impl Chosen {
         self.plan_with("").map(|_| ())
     }
 
+    /// Every extension that the finished PHP has, those included that no switch takes out.
+    pub fn loaded(&self, plan: &Plan) -> Vec<String> {
+        let series = self.catalogue.php.values().find(|series| plan.php.starts_with(&format!("{}.", series.series)));
+        let builtin = series.map(|series| series.builtin.clone()).unwrap_or_default();
+        builtin.into_iter().chain(plan.extensions.iter().cloned()).collect()
+    }
+
     /// Programs that the recipe's definitions ask of this machine beyond the common ones.
     pub fn catalogue_tools(&self) -> Vec<String> {
         self.plan_with("").map(|plan| plan.tools().into_iter().collect()).unwrap_or_default()

@@ -43,7 +43,14 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
         let store = args.places.open()?;
         let fetcher = args.places.fetcher(&store);
         let toolchain = Toolchain::ready(chosen.target, &store, &fetcher, console).map_err(Failure::machine)?;
-        let workshop = Workshop { store: &store, fetcher: &fetcher, toolchain: &toolchain, reporter: console, jobs: 1 };
+        let workshop = Workshop {
+            store: &store,
+            fetcher: &fetcher,
+            toolchain: &toolchain,
+            reporter: console,
+            recipe: &chosen.recipe.file,
+            jobs: 1,
+        };
         console.say("Shell", &format!("{} of {}", step.id, plan.recipe));
         let code = local::shell(&plan, step, &workshop).map_err(Failure::work)?;
         return Ok(if code == 0 { Outcome::Done } else { Outcome::Objected });

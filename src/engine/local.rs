@@ -27,6 +27,8 @@ pub struct Workshop<'w> {
     pub fetcher: &'w Fetcher,
     pub toolchain: &'w Toolchain,
     pub reporter: &'w dyn Reporter,
+    /// The recipe's file as the user names it, for the way into a failed step.
+    pub recipe: &'w Path,
     /// Processes at once, over all steps together.
     pub jobs: usize,
 }
@@ -109,19 +111,19 @@ fn make(plan: &Plan, step: &Step, workshop: &Workshop<'_>, jobs: &Jobs) -> Resul
             let wreck = store.root().join("wrecks").join(step.key.to_string());
             let _ = fs_err::remove_dir_all(&wreck);
             let _ = fs_err::create_dir_all(store.root().join("wrecks")).and_then(|()| fs_err::rename(&draft, &wreck));
-            Err(failed(plan, step, log, last))
+            Err(failed(workshop.recipe, step, log, last))
         }
         Err(cause) => Err(EngineError::NotRun { step: step.id.clone(), cause }),
     }
 }
 
 /// A step that ran out of space says so in the compiler's words; here it gets the way out.
-fn failed(plan: &Plan, step: &Step, log: PathBuf, last: Vec<String>) -> EngineError {
+fn failed(recipe: &Path, step: &Step, log: PathBuf, last: Vec<String>) -> EngineError {
     if last.iter().any(|line| line.contains("No space left on device")) {
         let root = log.ancestors().nth(2).map(Path::to_owned).unwrap_or_default();
         return crate::store::StoreError::Full { root }.into();
     }
-    EngineError::Step { step: step.id.clone(), recipe: plan.recipe.clone(), log, last }
+    EngineError::Step { step: step.id.clone(), recipe: recipe.to_owned(), log, last }
 }
 
 /// Opens a shell where the step runs, with what its last failure left, if it failed.
@@ -133,7 +135,7 @@ pub fn shell(plan: &Plan, step: &Step, workshop: &Workshop<'_>) -> Result<i32, E
             let last = vec![format!("{need} is not in the store; `phplayer build` makes it")];
             return Err(EngineError::Step {
                 step: need.clone(),
-                recipe: plan.recipe.clone(),
+                recipe: workshop.recipe.to_owned(),
                 log: store.log(&need.file_name(), &step.key),
                 last,
             });

@@ -10,12 +10,15 @@ use crate::target::Target;
 
 use super::step::{SourceMount, Step, StepId};
 
-/// Sections of their own let the link drop what nothing uses; hidden symbols keep the archives from meeting by accident.
-const CFLAGS: &str = "-O2 -fno-semantic-interposition -ffunction-sections -fdata-sections -fvisibility=hidden \
-                      -fstack-protector-strong -fno-ident";
+/// - Sections of their own let the link drop what nothing uses; hidden symbols keep the archives from meeting by accident.
+/// - Not position-independent: 79,000 relocations less at every start, and 2 MB less to read. What it costs: the
+///   executable's own addresses are not randomised; stack, heap and libraries still are.
+/// - No unwind tables: C does not unwind, and they are another 1.7 MB.
+const CFLAGS: &str = "-O2 -fno-pie -fno-asynchronous-unwind-tables -fno-unwind-tables -ffunction-sections -fdata-sections \
+                      -fvisibility=hidden -fstack-protector-strong -fno-ident";
 
 /// Flags of the one executable. `-s`: nothing reads symbols on Lambda, and they are a third of the file.
-const LDFLAGS: &str = "-pie -s -Wl,--gc-sections -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--as-needed";
+const LDFLAGS: &str = "-no-pie -s -Wl,--gc-sections -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--as-needed";
 
 /// Directories of the installed PHP headers, and of the source tree behind them for what is not installed.
 const PHP_INCLUDES: &str =
@@ -35,11 +38,11 @@ fn mounted(pinned: Pinned, at: &str) -> SourceMount {
     SourceMount { pinned, at: at.to_owned() }
 }
 
-fn environment(target: Target, libraries: &[String], extra: &str) -> BTreeMap<String, String> {
+fn environment(target: Target, libraries: &[String]) -> BTreeMap<String, String> {
     let pkg_config: Vec<String> = libraries.iter().map(|name| format!("/deps/{name}/lib/pkgconfig")).collect();
     BTreeMap::from(
         [
-            ("CFLAGS", format!("{CFLAGS}{extra}")),
+            ("CFLAGS", CFLAGS.to_owned()),
             ("HOST", target.arch.triple().to_owned()),
             ("PKG_CONFIG_LIBDIR", pkg_config.join(":")),
         ]
@@ -50,8 +53,9 @@ fn environment(target: Target, libraries: &[String], extra: &str) -> BTreeMap<St
 /// `lib:NAME`: the definition's own script, between the same first and last lines for all.
 pub(super) fn library(library: &Library, pinned: Pinned, target: Target, needed: &[String]) -> Step {
     let id = StepId::Library(library.name.clone());
-    let mut environment = environment(target, needed, " -fPIC");
+    let mut environment = environment(target, needed);
     environment.insert("PREFIX".to_owned(), id.place());
+    environment.insert("CFLAGS".to_owned(), format!("{CFLAGS} {}", library.cflags.join(" ")).trim_end().to_owned());
     environment.extend(library.environment(target.arch));
     let script = format!("set -eu\n{}\n", library.build.trim());
     let needs = needed.iter().map(|name| StepId::Library(name.clone())).collect();
@@ -67,7 +71,7 @@ pub(super) fn archives(library: &Library) -> Vec<String> {
 
 /// `php:VERSION`: the core's objects as one archive, each SAPI joined into one object, headers, and phpize's files.
 pub(super) fn php(series: &PhpSeries, pinned: Pinned, target: Target) -> Step {
-    let mut environment = environment(target, &[], " -fPIE");
+    let mut environment = environment(target, &[]);
     environment.insert("EXTENSION_DIR".to_owned(), "/opt/lib/php/extensions".to_owned());
     environment.insert("PHP_BUILD_PROVIDER".to_owned(), "phplayer".to_owned());
     // No `phplayer-objects` target is PHP's: its own `all` would link both SAPIs, which nobody runs.
@@ -118,7 +122,7 @@ pub(super) fn extension(
         .collect();
     let needed: Vec<String> = needed.iter().map(|library| library.name.clone()).collect();
     let id = StepId::Extension(name.clone());
-    let mut environment = environment(target, &needed, "");
+    let mut environment = environment(target, &needed);
     environment.insert("EXTRA_CFLAGS".to_owned(), extension.build.cflags.join(" "));
     let bundled = own.is_none();
     let source = if bundled { format!("/src/ext/{name}") } else { "/pecl".to_owned() };
@@ -127,6 +131,7 @@ pub(super) fn extension(
         false => compiled(&source, &extension.build.sources, &includes, &archive),
         true => phpized(name, &source, &extension.build.configure, &archive),
     };
+    let body = body + &entry(extension, &archive);
     let mut needs = vec![StepId::Php(php.version.clone())];
     needs.extend(needed.iter().map(|name| StepId::Library(name.clone())));
     let mut sources = vec![mounted(php.clone(), "/src")];
@@ -134,6 +139,19 @@ pub(super) fn extension(
     let mut step = step(id, sources, needs, environment, body);
     step.tools = extension.tools.clone();
     step
+}
+
+/// Finds the symbol that the link's table will name. It is not always the extension's name: zlib's is `php_zlib`.
+fn entry(extension: &Extension, archive: &str) -> String {
+    let file = format!("/ext/{}/entry", extension.name);
+    if extension.zend_extension {
+        return format!("echo zend_extension_entry > {file}\n");
+    }
+    format!(
+        r#"$NM -g --defined-only {archive} | sed -n 's/^[0-9a-f]* [A-Z] \([A-Za-z0-9_]*_module_entry\)$/\1/p' | sort -u > {file}
+[ $(wc -l < {file}) = 1 ] || {{ echo "one module entry is expected, and there are:" $(cat {file}) >&2; exit 1; }}
+"#
+    )
 }
 
 /// Sources compiled as they stand: their configure would decide nothing.
@@ -145,7 +163,7 @@ export INCLUDES="-I{source} {PHP_INCLUDES} -I/src {includes}"
 cat > Makefile <<'END'
 objects: {objects}
 %.o: {source}/%.c
-	$(CC) $(INCLUDES) -D_GNU_SOURCE -DZEND_ENABLE_STATIC_TSRMLS_CACHE=1 $(EXTRA_CFLAGS) $(CFLAGS) -fPIE -c $< -o $@
+	$(CC) $(INCLUDES) -D_GNU_SOURCE -DZEND_ENABLE_STATIC_TSRMLS_CACHE=1 $(EXTRA_CFLAGS) $(CFLAGS) -c $< -o $@
 END
 make objects
 $AR rcsD {archive} {objects}
@@ -195,19 +213,14 @@ pub(super) fn link(
     let sapi_objects: Vec<String> = sapis.iter().map(|sapi| format!("/opt/lib/phplayer/{sapi}.o")).collect();
     let script = format!(
         r#"set -eu
-entry() {{
-    found=$($NM -g --defined-only /ext/$1/$1.a | sed -n 's/^[0-9a-f]* [BDR] \([A-Za-z0-9_]*_module_entry\)$/\1/p' | sort -u)
-    [ "$(echo $found | wc -w)" = 1 ] || {{ echo "ext:$1 should define one module entry, and has: $found" >&2; exit 1; }}
-    echo $found
-}}
 {{
     printf '#include "php.h"\n#include "php_main.h"\n#include "zend_modules.h"\n#include "zend_extensions.h"\n'
     grep include /opt/include/php/main/phplayer_builtin.h
-    for name in {modules}; do printf 'extern zend_module_entry %s;\n' "$(entry $name)"; done
+    for name in {modules}; do printf 'extern zend_module_entry %s;\n' "$(cat /ext/$name/entry)"; done
     [ -z "{zend}" ] || printf 'extern zend_extension zend_extension_entry;\n'
     printf 'static zend_module_entry *const modules[] = {{\n'
     grep phpext_ /opt/include/php/main/phplayer_builtin.h
-    for name in {modules}; do printf '\t&%s,\n' "$(entry $name)"; done
+    for name in {modules}; do printf '\t&%s,\n' "$(cat /ext/$name/entry)"; done
     printf '}};\nPHPAPI int php_register_internal_extensions(void)\n{{\n'
     [ -z "{zend}" ] || printf '\tzend_register_extension(&zend_extension_entry, NULL);\n'
     printf '\treturn php_register_extensions(modules, sizeof(modules) / sizeof(*modules));\n}}\n'
@@ -231,7 +244,7 @@ $CC {LDFLAGS} -Wl,--print-map -o /out/bin/php main.o modules.o {sapi_objects} /o
     let mut needs = vec![StepId::Php(php.version.clone())];
     needs.extend(libraries.iter().map(|name| StepId::Library(name.clone())));
     needs.extend(extensions.iter().map(|extension| StepId::Extension(extension.name.clone())));
-    let environment = environment(target, &[], " -fPIE");
+    let environment = environment(target, &[]);
     step(StepId::Link(recipe.name.get_ref().to_string()), Vec::new(), needs, environment, script)
 }
 

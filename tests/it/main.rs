@@ -1,6 +1,7 @@
 //! The one integration binary.
 mod audit;
 mod emulator;
+mod faults;
 mod lamp;
 mod layering;
 mod machine;
