@@ -2,6 +2,7 @@
 mod audit;
 mod emulator;
 mod faults;
+mod lamp;
 mod layering;
 mod machine;
 mod plan;
