@@ -52,6 +52,20 @@ pub struct Chosen {
 }
 
 impl Chosen {
+    /// One recipe, for the first architecture that it is for.
+    pub fn one(recipe: &Path) -> Result<Self, Failure> {
+        let read = recipe::load(recipe).map_err(Failure::input)?;
+        let arch = read.arch.first().copied().unwrap_or(Arch::host());
+        Self::new(read, arch)
+    }
+
+    fn new(recipe: Recipe, arch: Arch) -> Result<Self, Failure> {
+        let catalogue = Catalogue::beside(&recipe.file).map_err(Failure::input)?;
+        let lock = Lockfile::beside(&recipe.file).map_err(Failure::input)?;
+        let target = Target { arch, base: recipe.base };
+        Ok(Self { recipe, catalogue, lock, target })
+    }
+
     /// The recipes named, or the one that is meant when none is; each for every architecture asked for.
     pub fn all(recipes: &[PathBuf], arch: Option<Arch>) -> Result<Vec<Self>, Failure> {
         let files = match recipes {
@@ -61,16 +75,13 @@ impl Chosen {
         let mut all = Vec::new();
         for file in files {
             let recipe = recipe::load(&file).map_err(Failure::input)?;
-            let catalogue = Catalogue::beside(&recipe.file).map_err(Failure::input)?;
-            let lock = Lockfile::beside(&recipe.file).map_err(Failure::input)?;
             let archs = match arch {
                 Some(arch) => vec![arch],
                 None if recipe.arch.is_empty() => vec![Arch::host()],
                 None => recipe.arch.clone(),
             };
             for arch in archs {
-                let target = Target { arch, base: recipe.base };
-                all.push(Self { recipe: recipe.clone(), catalogue: catalogue.clone(), lock: lock.clone(), target });
+                all.push(Self::new(recipe.clone(), arch)?);
             }
         }
         Ok(all)

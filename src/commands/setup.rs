@@ -28,7 +28,8 @@ pub(super) fn ensure(tools: &[String], agreed: bool, console: &Console) -> Resul
     packages.sort();
     packages.dedup();
     let question = format!("This machine lacks {}. Install {}?", lacking.join(", "), packages.join(" "));
-    if !agreed && !(console.can_ask() && console.ask(&question)) {
+    let agreed = agreed || (console.can_ask() && console.ask(&question));
+    if !agreed {
         return Err(Failure::machine(toolchain::missing(&lacking)));
     }
     console.say("Install", &packages.join(" "));

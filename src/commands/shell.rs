@@ -33,27 +33,25 @@ struct NoSuchStep {
 }
 
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
-    for chosen in Chosen::all(std::slice::from_ref(&args.recipe), None)?.iter().take(1) {
-        let plan = chosen.plan()?;
-        let Some(step) = plan.step(&args.step) else {
-            let known: Vec<String> = plan.steps.iter().map(|step| step.id.to_string()).collect();
-            let known = known.join(" ");
-            return Err(Failure::input(NoSuchStep { recipe: plan.recipe.clone(), step: args.step, known }));
-        };
-        let store = args.places.open()?;
-        let fetcher = args.places.fetcher(&store);
-        let toolchain = Toolchain::ready(chosen.target, &store, &fetcher, console).map_err(Failure::machine)?;
-        let workshop = Workshop {
-            store: &store,
-            fetcher: &fetcher,
-            toolchain: &toolchain,
-            reporter: console,
-            recipe: &chosen.recipe.file,
-            jobs: 1,
-        };
-        console.say("Shell", &format!("{} of {}", step.id, plan.recipe));
-        let code = local::shell(&plan, step, &workshop).map_err(Failure::work)?;
-        return Ok(if code == 0 { Outcome::Done } else { Outcome::Objected });
-    }
-    Ok(Outcome::Done)
+    let chosen = Chosen::one(&args.recipe)?;
+    let plan = chosen.plan()?;
+    let Some(step) = plan.step(&args.step) else {
+        let known: Vec<String> = plan.steps.iter().map(|step| step.id.to_string()).collect();
+        let known = known.join(" ");
+        return Err(Failure::input(NoSuchStep { recipe: plan.recipe.clone(), step: args.step, known }));
+    };
+    let store = args.places.open()?;
+    let fetcher = args.places.fetcher(&store);
+    let toolchain = Toolchain::ready(chosen.target, &store, &fetcher, console).map_err(Failure::machine)?;
+    let workshop = Workshop {
+        store: &store,
+        fetcher: &fetcher,
+        toolchain: &toolchain,
+        reporter: console,
+        recipe: &chosen.recipe.file,
+        jobs: 1,
+    };
+    console.say("Shell", &format!("{} of {}", step.id, plan.recipe));
+    let code = local::shell(&plan, step, &workshop).map_err(Failure::work)?;
+    Ok(if code == 0 { Outcome::Done } else { Outcome::Objected })
 }

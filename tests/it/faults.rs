@@ -2,6 +2,8 @@
 //!
 //! They compile for real, on top of the store that `tests/run` filled: PHP itself is not compiled again.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail anywhere, its helpers too")]
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

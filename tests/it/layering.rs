@@ -1,5 +1,7 @@
 //! The order of the rooms: a module imports only what stands below it, and some crates have one room only.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail anywhere, its helpers too")]
+
 use std::path::{Path, PathBuf};
 
 /// From the top. `src/lib.rs` declares them in this order too.
