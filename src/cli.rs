@@ -84,7 +84,7 @@ impl Cli {
             Command::Publish(args) => publish::run(args, console),
             Command::List(args) => list::run(args, console),
             Command::Doctor(args) => doctor::run(args, console),
-            Command::Generate(args) => generate::run(args, console),
+            Command::Generate(args) => generate::run(args, <Self as clap::CommandFactory>::command(), console),
         }
     }
 }

@@ -172,8 +172,10 @@ fn waivers(recipe: &Recipe) -> Vec<WaiverRecord> {
 /// Lambda counts characters, and a word cut in half helps nobody.
 fn truncate(text: &mut String, characters: usize) {
     if text.chars().count() > characters {
-        let cut: String = text.chars().take(characters - 2).collect();
-        let end = cut.rfind(' ').unwrap_or(cut.len());
+        // Room for a space and the ellipsis; a word may end just where the cut is.
+        let cut: String = text.chars().take(characters - 1).collect();
+        let end =
+            cut.rfind(' ').unwrap_or_else(|| cut.char_indices().nth(characters - 2).map_or(cut.len(), |(at, _)| at));
         *text = format!("{} …", &cut[..end]);
     }
 }

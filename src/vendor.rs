@@ -112,6 +112,10 @@ impl Project {
         let scratch = tempfile::tempdir()?;
         let home = scratch.path().join("home");
         fs_err::create_dir_all(&home)?;
+        // Composer's own choice is random, and a layer's bytes must depend on its sources alone.
+        let suffix = self.digest()?.short();
+        let settings = format!("{{\"config\": {{\"autoloader-suffix\": \"{suffix}\"}}}}");
+        fs_err::write(home.join("config.json"), settings)?;
         let arguments = self.sandbox(&composer, php, &vendor, &home);
         match process::run_logged(&bwrap, &arguments, log, |_| {}) {
             Ok(()) => {}
@@ -161,10 +165,10 @@ impl Project {
             &"/opt/vendor",
         ]);
         add(&[&"--clearenv", &"--setenv", &"PATH", &"/usr/bin:/bin", &"--setenv", &"HOME", &"/home/composer"]);
+        add(&[&"--setenv", &"COMPOSER_HOME", &"/home/composer"]);
         add(&[&"--setenv", &"COMPOSER_VENDOR_DIR", &"/opt/vendor", &"--setenv", &"COMPOSER_ALLOW_SUPERUSER", &"1"]);
         // A linked package would point out of the layer: packages of `path` repositories are copied.
         add(&[&"--setenv", &"COMPOSER_MIRROR_PATH_REPOS", &"1", &"--setenv", &"COMPOSER_NO_INTERACTION", &"1"]);
-        // The autoloader's class carries a suffix; Composer's own choice is random where there is no lock.
         add(&[&"--setenv", &"COMPOSER_ROOT_VERSION", &"1.0.0", &"--chdir", &"/var/task", &"--"]);
         for name in ["COMPOSER_AUTH", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "NO_PROXY", "no_proxy"]
         {

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
 use crate::audit::Reports;
@@ -58,8 +57,8 @@ struct Unwritable {
     cause: std::io::Error,
 }
 
-pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
-    let mut command = crate::cli::Cli::command();
+/// `command` is the whole command line, which only `cli` knows.
+pub fn run(args: Args, mut command: clap::Command, console: &Console) -> Result<Outcome, Failure> {
     match args.what {
         What::Completions { shell } => {
             let mut script = Vec::new();

@@ -174,7 +174,9 @@ $AR rcsD {archive} {objects}
 }
 
 /// Its own configure, made by phpize. The core's answers to the common questions are in its cache already; objects
-/// only, no shared object; `get_module` is renamed, or the archives would collide on it.
+/// only, no shared object; `get_module` is renamed, or the archives would collide on it. Inside PHP's own build every
+/// source sees what configure found; here only those that include config.h do, so all are made to: mysqlnd would
+/// otherwise have neither TLS nor compression.
 fn phpized(name: &str, source: &str, configure: &[String], archive: &str) -> String {
     format!(
         r#"set -eu
@@ -184,7 +186,7 @@ for start in config0.m4 config9.m4; do [ ! -f $start ] || mv $start config.m4; d
 cp /opt/lib/phplayer/config.cache config.cache
 ./configure --cache-file=config.cache --build=$BUILD --host=$HOST --with-php-config=/opt/bin/php-config {configure}
 echo 'phplayer-objects: $(shared_objects_{name})' > objects.mk
-make -f Makefile -f objects.mk phplayer-objects EXTRA_CFLAGS="-I/src $EXTRA_CFLAGS -Dget_module=get_module_{name}"
+make -f Makefile -f objects.mk phplayer-objects EXTRA_CFLAGS="-include config.h -I/src $EXTRA_CFLAGS -Dget_module=get_module_{name}"
 $AR rcsD {archive} $(find . -path '*/.libs/*.o' | LC_ALL=C sort)
 "#,
         configure = configure.join(" ")

@@ -134,7 +134,7 @@ fn compile_words<'w>(words: &[&'w str]) -> Vec<&'w str> {
     kept
 }
 
-/// zig's part: objects, libraries and linker flags only; a position-independent executable unless told otherwise.
+/// zig's part: objects, libraries and linker flags only. Position-independent only if asked: objects of either kind then fit.
 ///
 /// `-O2`: without it zig compiles and links its sanitizer's runtime, fifteen seconds of a first build for nothing.
 fn link(words: &[&str], objects: &[String]) -> Vec<String> {
@@ -158,9 +158,6 @@ fn link(words: &[&str], objects: &[String]) -> Vec<String> {
             word if is_linked(word) => all.extend(linker_word(word)),
             _ => {}
         }
-    }
-    if !words.iter().any(|word| matches!(*word, "-shared" | "-no-pie" | "-static" | "-r")) && !words.contains(&"-pie") {
-        all.push("-pie".to_owned());
     }
     // zig would name it `a.out` too, but in its own way of looking at the working folder.
     if !output {
@@ -314,14 +311,15 @@ mod tests {
             ("-E -", &["GCC -E -"]),
             ("--version", &["gcc --version"]),
             ("-print-prog-name=ld", &["gcc -print-prog-name=ld"]),
-            ("a.o b.a -lm -o x", &["ZIG -O2 a.o b.a -lm -o x -pie"]),
-            ("-O2 -DX a.c -lm", &["GCC -O2 -DX -c a.c -o /s/0.o", "ZIG -O2 /s/0.o -lm -pie -o a.out"]),
+            ("a.o b.a -lm -o x", &["ZIG -O2 a.o b.a -lm -o x"]),
+            ("-O2 -DX a.c -lm", &["GCC -O2 -DX -c a.c -o /s/0.o", "ZIG -O2 /s/0.o -lm -o a.out"]),
             (
                 "-I inc a.c b.c -o x",
-                &["GCC -I inc -c a.c -o /s/0.o", "GCC -I inc -c b.c -o /s/1.o", "ZIG -O2 /s/0.o /s/1.o -o x -pie"],
+                &["GCC -I inc -c a.c -o /s/0.o", "GCC -I inc -c b.c -o /s/1.o", "ZIG -O2 /s/0.o /s/1.o -o x"],
             ),
             ("-shared -fPIC a.o -o a.so", &["ZIG -O2 -shared a.o -o a.so"]),
             ("-no-pie a.o", &["ZIG -O2 -no-pie a.o -o a.out"]),
+            ("-pie a.o", &["ZIG -O2 -pie a.o -o a.out"]),
         ];
         for (given, expected) in table {
             assert_eq!(shown(given), *expected, "{given}");
@@ -331,12 +329,12 @@ mod tests {
     #[test]
     fn words_that_zig_refuses_or_that_harm_are_taken_out() {
         let table: &[(&str, &str)] = &[
-            ("a.o -lgcc_s", "ZIG -O2 a.o -lunwind -pie -o a.out"),
-            ("a.o -Wl,-z,max-page-size=2097152", "ZIG -O2 a.o -pie -o a.out"),
-            ("a.o -Wl,-z,now", "ZIG -O2 a.o -Wl,-z,now -pie -o a.out"),
-            ("a.o -Wall -O2 -std=gnu99 -fno-common", "ZIG -O2 a.o -pie -o a.out"),
-            ("a.o -export-dynamic", "ZIG -O2 a.o -rdynamic -pie -o a.out"),
-            ("a.o -Wl,--dynamic-list=x", "ZIG -O2 a.o -pie -o a.out"),
+            ("a.o -lgcc_s", "ZIG -O2 a.o -lunwind -o a.out"),
+            ("a.o -Wl,-z,max-page-size=2097152", "ZIG -O2 a.o -o a.out"),
+            ("a.o -Wl,-z,now", "ZIG -O2 a.o -Wl,-z,now -o a.out"),
+            ("a.o -Wall -O2 -std=gnu99 -fno-common", "ZIG -O2 a.o -o a.out"),
+            ("a.o -export-dynamic", "ZIG -O2 a.o -rdynamic -o a.out"),
+            ("a.o -Wl,--dynamic-list=x", "ZIG -O2 a.o -o a.out"),
         ];
         for (given, expected) in table {
             assert_eq!(shown(given), [*expected], "{given}");

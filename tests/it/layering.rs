@@ -36,7 +36,7 @@ const ONLY_IN: [(&str, &[&str]); 9] = [
     ("ureq::", &["source/http"]),
     ("tar::", &["archive"]),
     ("object::", &["elf"]),
-    ("duct::", &["process"]),
+    ("duct::", &["process", "emulator/sandbox"]),
     ("jobserver::", &["engine/local/jobs"]),
     ("indicatif::", &["console"]),
     (
