@@ -6,8 +6,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
+use fs_err::File;
 use walkdir::WalkDir;
 
 /// What tests/run says about a part: `PHPLAYER_TEST_NAME`.
@@ -83,6 +85,9 @@ impl Task {
     pub fn of(file: &str, text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(file), text).unwrap();
+        // As old as a deployed one: opcache leaves out what was written just now (opcache.file_update_protection).
+        let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+        File::open(folder.path().join(file)).unwrap().set_modified(hour_ago).unwrap();
         fs::copy(certificate("ca.pem"), folder.path().join("ca.pem")).unwrap();
         Self { folder, env: Vec::new() }
     }
@@ -185,7 +190,7 @@ pub fn text(path: &Path) -> &str {
 
 /// What a zip holds under a name.
 pub fn unzipped(zip: &Path, name: &str) -> Vec<u8> {
-    let mut zip = zip::ZipArchive::new(fs::File::open(zip).unwrap()).unwrap();
+    let mut zip = zip::ZipArchive::new(File::open(zip).unwrap()).unwrap();
     let mut bytes = Vec::new();
     zip.by_name(name).unwrap().read_to_end(&mut bytes).unwrap();
     bytes
