@@ -12,6 +12,12 @@ fn main() -> ExitCode {
     if let Some(language) = std::env::args_os().next().and_then(|name| toolchain::cc::role(&name)) {
         return toolchain::cc::main(language);
     }
+    // A path or a command in a message is there to be copied: no line is broken.
+    let hook = miette::set_hook(Box::new(|_| {
+        let options = miette::MietteHandlerOpts::new().wrap_lines(false).break_words(false);
+        Box::new(options.show_related_errors_as_nested().build())
+    }));
+    debug_assert!(hook.is_ok(), "nobody else sets it");
     let cli = Cli::parse();
     if let Some(directory) = &cli.global.directory
         && let Err(error) = std::env::set_current_dir(directory)

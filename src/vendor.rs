@@ -66,6 +66,11 @@ pub enum VendorError {
     Io(#[from] io::Error),
 }
 
+/// A digest of this file: changed rules make every vendor layer anew.
+pub fn rules() -> String {
+    Digest::of(include_bytes!("vendor.rs")).short()
+}
+
 impl Project {
     /// Says what is wrong with the project before anything long is begun.
     pub fn check(&self) -> Result<(), VendorError> {

@@ -20,7 +20,7 @@ use crate::recipe::Engine;
 use crate::store::Store;
 use crate::target::Arch;
 use crate::toolchain::{self, Toolchain};
-use crate::vendor::{Project, VendorError};
+use crate::vendor::{self, Project, VendorError};
 
 use super::chosen::{Chosen, Places};
 use super::setup;
@@ -217,7 +217,8 @@ fn runtime_key(plan: &Plan, chosen: &Chosen) -> Digest {
 
 /// All that the vendor zip depends on. Composer's own version is left out: the lock decides what it installs.
 fn vendor_key(project: &Project, plan: &Plan, chosen: &Chosen) -> Result<Digest, Failure> {
-    let parts = (project.digest().map_err(vendor_failure)?, &plan.php, chosen.recipe.name.get_ref().to_string());
+    let name = chosen.recipe.name.get_ref().to_string();
+    let parts = (project.digest().map_err(vendor_failure)?, vendor::rules(), &plan.php, name);
     Ok(Digest::of(&serde_json::to_vec(&parts).expect("digests and strings always serialise")))
 }
 
