@@ -38,6 +38,8 @@ fn main() {
     println!("cargo::rerun-if-changed=src/bootstrap/src");
     println!("cargo::rerun-if-changed=src/bootstrap/Cargo.toml");
     println!("cargo::rerun-if-changed=build.rs");
+    // Embedded by a macro, which cargo does not look into.
+    println!("cargo::rerun-if-changed=php-extensions");
     let host = env::var("HOST").expect("cargo sets it");
     for architecture in ARCHITECTURES {
         println!("cargo::rustc-check-cfg=cfg(bootstrap_{})", architecture.name);

@@ -74,6 +74,10 @@ pub(super) fn php(series: &PhpSeries, pinned: Pinned, target: Target) -> Step {
     let mut environment = environment(target, &[]);
     environment.insert("EXTENSION_DIR".to_owned(), "/opt/lib/php/extensions".to_owned());
     environment.insert("PHP_BUILD_PROVIDER".to_owned(), "phplayer".to_owned());
+    // configure would ask `uname -a`, and the answer names the kernel of whoever built it.
+    for name in ["PHP_UNAME", "PHP_BUILD_SYSTEM"] {
+        environment.insert(name.to_owned(), format!("Linux {}", target.arch.cpu()));
+    }
     // No `phplayer-objects` target is PHP's: its own `all` would link both SAPIs, which nobody runs.
     // PHP's `install-headers` copies one file at a time; one tar does it at once, and takes every extension's headers.
     // SAPI objects keep one global symbol each, so that both fit into one executable.
@@ -163,7 +167,7 @@ export INCLUDES="-I{source} {PHP_INCLUDES} -I/src {includes}"
 cat > Makefile <<'END'
 objects: {objects}
 %.o: {source}/%.c
-	$(CC) $(INCLUDES) -D_GNU_SOURCE -DZEND_ENABLE_STATIC_TSRMLS_CACHE=1 $(EXTRA_CFLAGS) $(CFLAGS) -c $< -o $@
+	$(CC) $(INCLUDES) -D_GNU_SOURCE -DZEND_ENABLE_STATIC_TSRMLS_CACHE=1 $(CFLAGS) $(EXTRA_CFLAGS) -c $< -o $@
 END
 make objects
 $AR rcsD {archive} {objects}
