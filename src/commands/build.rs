@@ -108,10 +108,8 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
         if one.layers.iter().any(|layer| !layer.accepted) {
             outcome = Outcome::Objected;
         }
-        if args.sizes {
-            show_sizes(&args, &plan, console)?;
-        }
-        built.push(one);
+        let sizes = if args.sizes { Some(sizes_of(&args, &plan)?) } else { None };
+        built.push((one, sizes));
     }
     match args.format {
         Format::Json => console.data(&outcome::json(&built)),
@@ -229,16 +227,12 @@ fn project(chosen: &Chosen, allow_unlocked: bool) -> Option<Project> {
     Some(Project { folder, dev: vendor.dev, allow_unlocked })
 }
 
-fn show_sizes(args: &Args, plan: &Plan, console: &Console) -> Result<(), Failure> {
+/// What each part adds to the executable, from the link's map.
+fn sizes_of(args: &Args, plan: &Plan) -> Result<Vec<(String, u64)>, Failure> {
     let store = args.places.open()?;
     let map = store.step(&plan.link().key).map(|tree| tree.join("link.map"));
     let text = map.and_then(|map| fs_err::read_to_string(map).ok()).unwrap_or_default();
-    let rows: String = sizes::by_part(&text)
-        .iter()
-        .map(|(part, bytes)| format!("{part:<18} {:>10}\n", console::size(*bytes)))
-        .collect();
-    console.data(&rows);
-    Ok(())
+    Ok(sizes::by_part(&text))
 }
 
 fn engine_failure(error: EngineError) -> Failure {
