@@ -45,11 +45,26 @@ pub fn kill_children_on_interrupt() {
             std::process::exit(130);
         }
         if let Ok(children) = running().lock() {
-            for child in children.iter().filter_map(Weak::upgrade) {
-                let _ = child.kill();
-            }
+            children.iter().filter_map(Weak::upgrade).for_each(|child| kill(&child));
         }
     });
+}
+
+/// Makes a child the first of a group of its own, so that what it starts dies with it: bubblewrap's inner process waits
+/// for its outer one at first, for ever if that was killed. Not for programs that ask at the terminal.
+pub fn lead_a_group(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    command.process_group(0);
+}
+
+/// Kills a child, and the group that it leads if it leads one.
+fn kill(child: &duct::Handle) {
+    let pids = child.pids().into_iter().filter_map(|pid| i32::try_from(pid).ok());
+    for pid in pids.filter_map(rustix::process::Pid::from_raw) {
+        // No such group: the child leads none.
+        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+    }
+    let _ = child.kill();
 }
 
 /// True after Ctrl-C.
@@ -88,7 +103,7 @@ pub fn run_logged(
     }
     // Ctrl-C between the check above and the registration: the handler did not see this child.
     if interrupted() {
-        let _ = child.kill();
+        kill(&child);
     }
     let output =
         child.wait().map_err(|cause| ProcessError::NotStarted { program: program.as_os_str().to_owned(), cause })?;

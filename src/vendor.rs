@@ -122,7 +122,7 @@ impl Project {
         let settings = format!("{{\"config\": {{\"autoloader-suffix\": \"{suffix}\"}}}}");
         fs_err::write(home.join("config.json"), settings)?;
         let arguments = self.sandbox(&composer, php, &vendor, &home);
-        match process::run_logged(&bwrap, &arguments, log, |_| {}) {
+        match process::run_logged(&bwrap, &arguments, log, process::lead_a_group) {
             Ok(()) => {}
             Err(ProcessError::Failed { log, last, .. }) => return Err(VendorError::Composer { log, last }),
             Err(ProcessError::Interrupted) => return Err(VendorError::Interrupted),

@@ -95,8 +95,10 @@ fn make(plan: &Plan, step: &Step, workshop: &Workshop<'_>, jobs: &Jobs) -> Resul
     sandbox.environment(jobs.environment());
     let log = store.log(&step.id.file_name(), &step.key);
     let lend = jobs.lender();
-    let result =
-        process::run_logged(workshop.toolchain.bwrap(), &sandbox.run(&step.script), &log, move |command| lend(command));
+    let result = process::run_logged(workshop.toolchain.bwrap(), &sandbox.run(&step.script), &log, move |command| {
+        process::lead_a_group(command);
+        lend(command);
+    });
     match result {
         Ok(()) => {
             store.keep(&step.key, &output, &inputs(plan, step))?;
