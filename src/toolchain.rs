@@ -43,6 +43,7 @@ pub const COMMON_TOOLS: [(&str, &str); 16] = [
 pub fn package_of(tool: &str) -> &str {
     match tool {
         "tclsh" => "tcl",
+        "pip" => "python3-pip",
         other => COMMON_TOOLS.iter().find(|(known, _)| *known == other).map_or(other, |(_, package)| package),
     }
 }
@@ -230,6 +231,11 @@ pub fn zig_pinned() -> Pinned {
         signature: None,
     };
     Pinned { name: "zig".to_owned(), version: ZIG_VERSION.to_owned(), alternatives: vec![archive, wheel] }
+}
+
+/// Whether zig stands unpacked in the store, so that nothing need be asked for it.
+pub fn has_zig(store: &Store) -> bool {
+    zig_pinned().alternatives.iter().any(|form| store.source_tree(&form.sha256).is_some())
 }
 
 fn zig(store: &Store, fetcher: &Fetcher, reporter: &dyn Reporter) -> Result<PathBuf, ToolchainError> {

@@ -17,7 +17,6 @@ use crate::plan::Plan;
 use crate::process;
 use crate::progress::{Event, Reporter};
 use crate::recipe::Engine;
-use crate::store::Store;
 use crate::target::Arch;
 use crate::toolchain::{self, Toolchain};
 use crate::vendor::{self, Project, VendorError};
@@ -181,11 +180,7 @@ fn build(args: &Args, chosen: &Chosen, plan: &Plan, console: &Console) -> Result
 
 /// Whether zig need not be had any more. pip is asked for it where upstream does not answer.
 fn zig_is_at_hand(places: &Places) -> bool {
-    let root = places.store.clone().map_or_else(Store::default_root, Ok);
-    let stored = root.is_ok_and(|root| {
-        let store = Store::peek(&root);
-        toolchain::zig_pinned().alternatives.iter().any(|form| store.source_tree(&form.sha256).is_some())
-    });
+    let stored = places.peek().is_ok_and(|store| toolchain::has_zig(&store));
     stored
         || places.offline
         || places.sources.is_some()

@@ -8,7 +8,7 @@ use crate::lockfile::Lockfile;
 use crate::plan::{self, Plan};
 use crate::recipe::{self, Recipe};
 use crate::source::Fetcher;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::target::{Arch, Target};
 use crate::toolchain::Toolchain;
 
@@ -30,12 +30,17 @@ pub struct Places {
 }
 
 impl Places {
+    pub fn root(&self) -> Result<PathBuf, StoreError> {
+        self.store.clone().map_or_else(Store::default_root, Ok)
+    }
+
     pub fn open(&self) -> Result<Store, Failure> {
-        let root = match &self.store {
-            Some(root) => root.clone(),
-            None => Store::default_root().map_err(Failure::machine)?,
-        };
-        Store::open(&root).map_err(Failure::machine)
+        self.root().and_then(|root| Store::open(&root)).map_err(Failure::machine)
+    }
+
+    /// The store as it is, to look into; nothing is made.
+    pub fn peek(&self) -> Result<Store, StoreError> {
+        Ok(Store::peek(&self.root()?))
     }
 
     pub fn fetcher(&self, store: &Store) -> Fetcher {

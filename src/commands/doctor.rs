@@ -97,11 +97,7 @@ fn sandbox() -> Line {
 }
 
 fn store(places: &Places) -> Line {
-    let root = match &places.store {
-        Some(root) => Ok(root.clone()),
-        None => Store::default_root(),
-    };
-    match root.and_then(|root| Store::open(&root)) {
+    match places.root().and_then(|root| Store::open(&root)) {
         Ok(store) => Line::Ok(format!("store: {}", store.root().display())),
         Err(error) => {
             Line::Fail(format!("store: {error}"), "name another folder with --store or PHPLAYER_STORE".to_owned())
@@ -111,11 +107,7 @@ fn store(places: &Places) -> Line {
 
 fn zig(places: &Places) -> Line {
     let pinned = toolchain::zig_pinned();
-    let root = places.store.clone().map_or_else(Store::default_root, Ok);
-    let here = root.is_ok_and(|root| {
-        let store = Store::peek(&root);
-        pinned.alternatives.iter().any(|form| store.source_tree(&form.sha256).is_some())
-    });
+    let here = places.peek().is_ok_and(|store| toolchain::has_zig(&store));
     match here {
         true => Line::Ok(format!("zig {} in the store", pinned.version)),
         false => Line::Warn(

@@ -41,11 +41,7 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
         Format::Json => console.data(&serde_json::to_string_pretty(&plans).expect("plans are plain data")),
         Format::Text => {
             // A store that was never made holds nothing: opening it would make it.
-            let root = match &args.places.store {
-                Some(root) => root.clone(),
-                None => Store::default_root().map_err(Failure::machine)?,
-            };
-            let store = Store::peek(&root);
+            let store = args.places.peek().map_err(Failure::machine)?;
             plans.iter().for_each(|plan| console.data(&text(plan, &store)));
         }
     }

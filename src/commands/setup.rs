@@ -68,7 +68,6 @@ pub(super) fn ensure(tools: &[String], agreed: bool, console: &Console) -> Resul
 fn packages_of(tool: &str) -> Vec<&str> {
     match tool {
         "composer" => vec!["composer", "php-cli", "unzip"],
-        "pip" => vec!["python3-pip"],
         other => vec![toolchain::package_of(other)],
     }
 }
