@@ -33,13 +33,15 @@ pub struct Request {
     pub trailers: Headers,
     /// The client closes after this one.
     close: bool,
+    /// HTTP/1.0, which knows no chunks.
+    old: bool,
 }
 
 impl Request {
     /// A request that no client sent, for example `invoke --http`.
     pub fn made(method: &str, target: &str, headers: Headers, body: Vec<u8>) -> Self {
         let (method, target) = (method.to_owned(), target.to_owned());
-        Self { method, target, headers, body: Body::Whole(body), trailers: Headers::default(), close: true }
+        Self { method, target, headers, body: Body::Whole(body), trailers: Headers::default(), close: true, old: false }
     }
 
     /// The target without its query.
@@ -63,17 +65,48 @@ pub enum Body {
     },
 }
 
+/// What a response begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub status: u16,
+    /// The phrase after the status; None for the usual one.
+    pub reason: Option<String>,
+    pub headers: Headers,
+}
+
+impl Head {
+    pub fn new(status: u16, headers: Vec<(String, String)>) -> Self {
+        Self { status, reason: None, headers: Headers(headers) }
+    }
+
+    /// Whether HTTP forbids a body.
+    fn is_bodiless(&self) -> bool {
+        matches!(self.status, 100..200 | 204 | 304)
+    }
+
+    fn write(&self) -> Vec<u8> {
+        let phrase = self.reason.as_deref().unwrap_or_else(|| reason(self.status));
+        let mut out = format!("HTTP/1.1 {} {phrase}\r\n", self.status);
+        for (name, value) in &self.headers.0 {
+            out.push_str(&format!("{name}: {value}\r\n"));
+        }
+        out.into_bytes()
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
-    pub status: u16,
-    pub headers: Headers,
+    pub head: Head,
     pub body: Vec<u8>,
 }
 
 impl Response {
+    pub fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self { head: Head::new(status, vec![("Content-Type".into(), content_type.into())]), body: body.into() }
+    }
+
     pub fn json(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        let headers = Headers(vec![("Content-Type".into(), "application/json".into())]);
-        Self { status, headers, body: body.into() }
+        Self::new(status, "application/json", body)
     }
 }
 
@@ -115,8 +148,18 @@ impl Connection {
 
     /// The next request; none when the client has closed.
     pub fn read(&mut self) -> Result<Option<Request>, ReadError> {
-        let Some(head) = self.head()? else { return Ok(None) };
-        let mut request = parse_head(&head)?;
+        let Some(mut request) = self.read_head()? else { return Ok(None) };
+        self.collect_body(&mut request)?;
+        Ok(Some(request))
+    }
+
+    /// The next request without its body, which is then to be read; none when the client has closed.
+    pub fn read_head(&mut self) -> Result<Option<Request>, ReadError> {
+        self.head()?.map(|head| parse_head(&head)).transpose()
+    }
+
+    /// Reads the body of the request whose head was read last, each piece as it arrives, and its trailers.
+    pub fn read_body(&mut self, request: &mut Request, into: &mut impl Write) -> Result<(), ReadError> {
         let chunked = request.headers.lists("transfer-encoding", "chunked");
         let length = match request.headers.get("content-length") {
             Some(length) if !chunked => {
@@ -127,14 +170,19 @@ impl Connection {
         if request.headers.lists("expect", "100-continue") {
             self.stream.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
-        let mut body = Collected { bytes: Vec::new(), size: 0, limit: self.body_limit };
         if chunked {
-            request.trailers = self.chunks(&mut body)?;
-        } else {
-            self.take(length, &mut body)?;
+            request.trailers = self.chunks(into)?;
+            return Ok(());
         }
+        self.take(length, into)
+    }
+
+    /// A whole body, as [`Connection::read`] keeps it.
+    pub fn collect_body(&mut self, request: &mut Request) -> Result<(), ReadError> {
+        let mut body = Collected { bytes: Vec::new(), size: 0, limit: self.body_limit };
+        self.read_body(request, &mut body)?;
         request.body = body.finish();
-        Ok(Some(request))
+        Ok(())
     }
 
     /// Sends the answer to `request`; true when the connection may carry another one.
@@ -149,11 +197,8 @@ impl Connection {
     }
 
     fn write(&mut self, response: &Response, head_only: bool, close: bool) -> io::Result<()> {
-        let bodiless = matches!(response.status, 100..200 | 204 | 304);
-        let mut out = format!("HTTP/1.1 {} {}\r\n", response.status, reason(response.status)).into_bytes();
-        for (name, value) in &response.headers.0 {
-            write!(out, "{name}: {value}\r\n")?;
-        }
+        let bodiless = response.head.is_bodiless();
+        let mut out = response.head.write();
         if !bodiless {
             write!(out, "Content-Length: {}\r\n", response.body.len())?;
         }
@@ -165,6 +210,28 @@ impl Connection {
             out.extend_from_slice(&response.body);
         }
         self.stream.get_mut().write_all(&out)
+    }
+
+    /// Begins an answer whose body comes piece by piece.
+    pub fn begin(&mut self, request: &Request, head: &Head) -> io::Result<Outgoing<'_>> {
+        let framing = if request.method == "HEAD" || head.is_bodiless() {
+            Framing::NoBody
+        } else if request.old {
+            Framing::UntilClose
+        } else {
+            Framing::Chunked
+        };
+        let mut out = head.write();
+        match framing {
+            Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            Framing::NoBody | Framing::UntilClose => {}
+        }
+        if request.close {
+            out.extend_from_slice(b"Connection: close\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        self.stream.get_mut().write_all(&out)?;
+        Ok(Outgoing { stream: self.stream.get_mut(), framing, keep: !request.close })
     }
 
     /// Bytes up to and with the empty line; none at a clean end.
@@ -189,12 +256,12 @@ impl Connection {
         if count == room && into.last() != Some(&b'\n') { Err(ReadError::HeadTooLong) } else { Ok(()) }
     }
 
-    fn take(&mut self, length: u64, body: &mut Collected) -> Result<(), ReadError> {
+    fn take(&mut self, length: u64, body: &mut impl Write) -> Result<(), ReadError> {
         let copied = io::copy(&mut (&mut self.stream).take(length), body)?;
         if copied < length { Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()) } else { Ok(()) }
     }
 
-    fn chunks(&mut self, body: &mut Collected) -> Result<Headers, ReadError> {
+    fn chunks(&mut self, body: &mut impl Write) -> Result<Headers, ReadError> {
         loop {
             let mut line = Vec::new();
             self.line(&mut line)?;
@@ -229,6 +296,48 @@ impl Connection {
     }
 }
 
+/// How the client knows where a body ends that nobody has counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    Chunked,
+    UntilClose,
+    NoBody,
+}
+
+/// An answer under way. Dropped without [`Outgoing::finish`] it has no end, which is how the client hears of a failure;
+/// the connection must then be closed.
+pub struct Outgoing<'a> {
+    stream: &'a mut TcpStream,
+    framing: Framing,
+    keep: bool,
+}
+
+impl Outgoing<'_> {
+    /// Sends a piece at once.
+    pub fn send(&mut self, piece: &[u8]) -> io::Result<()> {
+        match self.framing {
+            // An empty chunk would be the end.
+            _ if piece.is_empty() => Ok(()),
+            Framing::NoBody => Ok(()),
+            Framing::UntilClose => self.stream.write_all(piece),
+            Framing::Chunked => {
+                let mut chunk = format!("{:x}\r\n", piece.len()).into_bytes();
+                chunk.extend_from_slice(piece);
+                chunk.extend_from_slice(b"\r\n");
+                self.stream.write_all(&chunk)
+            }
+        }
+    }
+
+    /// Says that this was all; true when the connection may carry another answer.
+    pub fn finish(self) -> io::Result<bool> {
+        if self.framing == Framing::Chunked {
+            self.stream.write_all(b"0\r\n\r\n")?;
+        }
+        Ok(self.keep)
+    }
+}
+
 fn parse_head(head: &[u8]) -> Result<Request, ReadError> {
     let mut headers = [httparse::EMPTY_HEADER; HEADER_COUNT];
     let mut parsed = httparse::Request::new(&mut headers);
@@ -237,11 +346,12 @@ fn parse_head(head: &[u8]) -> Result<Request, ReadError> {
         Ok(httparse::Status::Partial) => return Err(ReadError::Malformed("the head has no end".into())),
         Err(error) => return Err(ReadError::Malformed(error.to_string())),
     }
-    let old = parsed.version == Some(0);
+    let version = parsed.version;
     let method = parsed.method.unwrap_or_default();
     let target = parsed.path.unwrap_or_default();
     let mut request = Request::made(method, target, collect(parsed.headers), Vec::new());
-    request.close = old || request.headers.lists("connection", "close");
+    request.old = version == Some(0);
+    request.close = request.old || request.headers.lists("connection", "close");
     Ok(request)
 }
 
