@@ -19,7 +19,8 @@ use crate::failure::{Failure, Outcome};
 
 /// Run one event through the packed layers, as Lambda would
 ///
-/// The response goes to stdout, the log to stderr. The exit code is 1 when the function fails.
+/// The response goes to stdout, the log to stderr. The exit code is 1 when the function fails. A streamed response is
+/// shown whole. Limits are enforced as `phplayer serve --help` says.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   phplayer invoke --handler index.php '{\"name\": \"world\"}'

@@ -17,6 +17,9 @@ use super::http::{Head, Request, Response};
 pub use answer::Malformed;
 use load_balancer::Values;
 
+/// What API Gateway takes in a request's body, in bytes. Lambda takes less of it.
+const GATEWAY_LIMIT: u64 = 10 * 1024 * 1024;
+
 /// A front, in the words of `--event`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Front {
@@ -86,7 +89,7 @@ impl Front {
     /// What it takes in a request's body, in bytes.
     pub fn body_limit(self) -> u64 {
         match self {
-            Front::V1 | Front::V2 => 10 * 1024 * 1024,
+            Front::V1 | Front::V2 => GATEWAY_LIMIT,
             Front::Url => PAYLOAD_LIMIT,
             Front::Alb | Front::AlbMulti => load_balancer::LIMIT,
         }

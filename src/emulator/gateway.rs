@@ -113,7 +113,12 @@ impl Gateway {
         };
         let (jobs, waiting) = channel();
         let page = serving.history.clone().map(|history| Page::new(history, instance.function(), serving.front));
-        let door = Arc::new(Door { front: serving.front, mode: serving.mode, page });
+        // A stream may last as long as the function runs.
+        let patience = match serving.mode {
+            InvokeMode::Buffered => serving.front.patience(),
+            InvokeMode::ResponseStream => None,
+        };
+        let door = Arc::new(Door { front: serving.front, patience, page });
         let listener = self.listener;
         // Ends with the process: a listener that sits in accept holds nothing else.
         thread::spawn(move || {

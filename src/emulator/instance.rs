@@ -46,15 +46,16 @@ pub trait ResponseStream {
     fn piece(&mut self, bytes: Vec<u8>);
 }
 
+/// Fields drop in order: the runtime, which may have time to end well, before the folders that it works in.
 pub struct Instance {
+    /// None before a start and after a death: the next event starts it.
+    runtime: Option<Runtime>,
     function: Function,
     places: Places,
     bootstrap: &'static str,
     log_stream: String,
     sink: LogSink,
     stop: Stop,
-    /// None before a start and after a death: the next event starts it.
-    runtime: Option<Runtime>,
     /// How the environment began, until an invocation has reported it.
     begun: Option<Begun>,
     /// The most bytes seen in use, and when that was last looked at while something ran.

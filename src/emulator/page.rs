@@ -61,8 +61,9 @@ impl Page {
 
     /// The answer to a request that is for this page; none for any other.
     pub fn answer(&self, request: &Request) -> Option<Response> {
-        let below = request.path().strip_prefix(PATH)?;
+        let below = request.path().strip_prefix(PATH).filter(|below| below.is_empty() || below.starts_with('/'))?;
         let mut response = match below {
+            _ if !is_this_machine(request) => not_there(403),
             "" | "/" if !matches!(request.method.as_str(), "GET" | "HEAD") => not_there(405),
             "" | "/" => {
                 let mut response = Response::new(200, "text/html; charset=utf-8", HTML);
@@ -74,8 +75,6 @@ impl Page {
                 let number = other.strip_prefix("/invocations/").and_then(|rest| rest.strip_suffix(".json"));
                 match number.and_then(|number| self.history.details(number.parse().ok()?)) {
                     Some(details) => json(&details),
-                    // A path that only begins like ours is the function's.
-                    None if !other.starts_with('/') => return None,
                     None => not_there(404),
                 }
             }
@@ -94,6 +93,15 @@ impl Page {
         }
         json(&State { function: &self.about, list })
     }
+}
+
+/// Whether the page was asked for by a name of this machine. By any other name, a page from elsewhere could read ours with
+/// the help of its own domain's records (DNS rebinding).
+fn is_this_machine(request: &Request) -> bool {
+    let Some(host) = request.headers.get("host") else { return true };
+    let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
+    let name = name.trim_matches(['[', ']']);
+    name.parse::<std::net::IpAddr>().is_ok() || name == "localhost" || name.ends_with(".localhost")
 }
 
 fn json(value: &impl Serialize) -> Response {
@@ -152,6 +160,23 @@ mod tests {
         assert_eq!(details["event"]["text"], "{\"a\":1}");
         assert_eq!(ask(&page, "GET", "/__phplayer/invocations/2.json").unwrap().head.status, 404);
         assert_eq!(ask(&page, "POST", "/__phplayer").unwrap().head.status, 405);
+    }
+
+    #[test]
+    fn only_this_machines_names_show_it() {
+        let page = page();
+        for (host, status) in [
+            ("127.0.0.1:8000", 200),
+            ("localhost:8000", 200),
+            ("[::1]:8000", 200),
+            ("shop.localhost", 200),
+            ("shop.example:8000", 403),
+            ("127.0.0.1.example", 403),
+        ] {
+            let headers = Headers(vec![("Host".into(), host.into())]);
+            let request = Request::made("GET", "/__phplayer/state.json", headers, Vec::new());
+            assert_eq!(page.answer(&request).unwrap().head.status, status, "{host}");
+        }
     }
 
     #[test]

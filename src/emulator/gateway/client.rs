@@ -3,8 +3,9 @@
 use std::io;
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
-use super::{InvokeMode, Job, Reply};
+use super::{Job, Reply};
 use crate::emulator::front::{Front, Refusal};
 use crate::emulator::http::{Body, Connection, Request};
 use crate::emulator::page::Page;
@@ -12,7 +13,8 @@ use crate::emulator::page::Page;
 /// What every connection knows.
 pub struct Door {
     pub front: Front,
-    pub mode: InvokeMode,
+    /// How long an answer may be waited for, once it is the request's turn.
+    pub patience: Option<Duration>,
     pub page: Option<Page>,
 }
 
@@ -71,13 +73,61 @@ impl Door {
 
     /// What the answer begins with, if the front has the patience to wait for it.
     fn first(&self, answered: &Receiver<Reply>) -> Option<Reply> {
-        match (self.mode, self.front.patience()) {
-            (InvokeMode::Buffered, Some(patience)) => match answered.recv_timeout(patience) {
-                Err(RecvTimeoutError::Timeout) => Some(Reply::Whole(self.front.refusal(Refusal::TimedOut))),
-                Err(RecvTimeoutError::Disconnected) => None,
-                Ok(reply) => Some(reply),
-            },
-            (InvokeMode::ResponseStream, _) | (_, None) => answered.recv().ok(),
+        let Some(patience) = self.patience else { return answered.recv().ok() };
+        match answered.recv_timeout(patience) {
+            Err(RecvTimeoutError::Timeout) => Some(Reply::Whole(self.front.refusal(Refusal::TimedOut))),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Ok(reply) => Some(reply),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// What a client gets that asks twice, while nobody answers the first time.
+    fn asked_twice(front: Front) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (jobs, waiting) = channel::<Job>();
+        let door = Door { front, patience: Some(Duration::from_millis(50)), page: None };
+        let desk = thread::spawn(move || {
+            let first = waiting.recv().unwrap();
+            // Waiting for its turn does not count.
+            thread::sleep(Duration::from_millis(150));
+            first.replies.send(Reply::Taken).unwrap();
+            let second = waiting.recv().unwrap();
+            second.replies.send(Reply::Taken).unwrap();
+            let late = Reply::Whole(front.refusal(Refusal::FunctionFailed));
+            let _ = first.replies.send(late);
+            second.replies.send(Reply::Whole(front.refusal(Refusal::TooLarge))).unwrap();
+        });
+        let client = thread::spawn(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
+            let mut answers = String::new();
+            stream.read_to_string(&mut answers).unwrap();
+            answers
+        });
+        door.serve(listener.accept().unwrap().0, &jobs);
+        desk.join().unwrap();
+        client.join().unwrap()
+    }
+
+    #[test]
+    fn a_front_waits_so_long_and_no_longer() {
+        for (front, status, words) in
+            [(Front::V1, 504, "Endpoint request timed out"), (Front::V2, 503, "Service Unavailable")]
+        {
+            let answers = asked_twice(front);
+            assert!(answers.starts_with(&format!("HTTP/1.1 {status} ")) && answers.contains(words), "{answers}");
+            assert_eq!(answers.matches("HTTP/1.1 ").count(), 2, "the late answer is nobody's: {answers}");
+            assert!(answers.contains("HTTP/1.1 413 "), "{answers}");
         }
     }
 }

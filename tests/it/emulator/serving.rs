@@ -1,9 +1,11 @@
 //! `serve`: the fronts, deaths, the page, a changed function.
 
+use std::io::{BufRead, BufReader};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use phplayer::emulator::Stop;
 use phplayer::emulator::front::Front;
 use phplayer::emulator::gateway::{Reload, Serving};
 use serde_json::{Value, json};
@@ -197,4 +199,45 @@ fn examples_and_fronts_reach_the_function() {
     assert_eq!(invoke(&["--example", "sqs"]).unwrap(), phplayer::failure::Outcome::Done);
     assert_eq!(invoke(&["--http", "GET /", "--event", "alb"]).unwrap(), phplayer::failure::Outcome::Done);
     assert_eq!(invoke(&["--http", "GET /"]).unwrap(), phplayer::failure::Outcome::Objected);
+}
+
+/// A `phplayer serve` of this world in a process of its own; interrupted by the guard.
+struct Program {
+    child: std::process::Child,
+    served: Served,
+}
+
+impl Program {
+    fn new(world: &World, words: &[&str]) -> Self {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_phplayer"));
+        command.args(["serve", "--handler", "x", "--port", "0", "--no-progress", "--layer"]);
+        command.arg(&world.function.layers[0]).arg("--task").arg(&world.function.task).args(words);
+        command.env("TMPDIR", world.home.path()).stderr(std::process::Stdio::piped());
+        let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let said = lines.by_ref().map_while(Result::ok).find(|line| line.contains("http://127.0.0.1:")).unwrap();
+        // The pipe must not fill up.
+        thread::spawn(move || lines.for_each(drop));
+        let address = said.split("http://").nth(1).unwrap().trim().parse().unwrap();
+        Self { child, served: Served { address, stop: Stop::default(), thread: None } }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let kill = format!("kill -INT {}", self.child.id());
+        let _ = std::process::Command::new("bash").args(["-c", &kill]).status();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn serve_shows_its_page_unless_told_not_to() {
+    let world = World::new("while next; do respond '\"told by PHP\"'; done");
+    for (words, shown) in [(&[][..], true), (&["--no-page", "--no-reload", "--event", "url", "--stream"][..], false)] {
+        let program = Program::new(&world, words);
+        let page = String::from_utf8(program.served.get("/__phplayer").1).unwrap();
+        assert_eq!(page.contains("<!doctype html>"), shown, "{page}");
+        assert_eq!(page.contains("told by PHP"), !shown, "{page}");
+    }
 }
