@@ -4,6 +4,7 @@
 //! bodies and headers are those of the official emulator (`/2018-06-01`).
 
 mod extensions;
+mod init;
 mod said;
 mod stream;
 
@@ -310,49 +311,6 @@ impl Shared {
         }
     }
 
-    fn init_error(&self, request: &Request) -> Response {
-        self.fail(request, |state| matches!(state, State::Initialising))
-    }
-
-    fn restore_error(&self, request: &Request) -> Response {
-        self.fail(request, |state| matches!(state, State::Restored))
-    }
-
-    /// The runtime gives up before its first event, if this is the time for it.
-    fn fail(&self, request: &Request, in_time: impl FnOnce(&State) -> bool) -> Response {
-        let mut state = self.state();
-        if !in_time(&state) {
-            return wrong_state();
-        }
-        *state = State::InitFailed;
-        let body = match &request.body {
-            Body::Whole(body) => body.clone(),
-            Body::TooLarge { .. } => Vec::new(),
-        };
-        let _ = self.events.send(Event::InitFailed { error_type: error_type(&request.headers), body });
-        accepted()
-    }
-
-    /// The snapshot is taken while the runtime waits here.
-    fn restore_next(&self) -> Option<Response> {
-        if self.initialization != Initialization::SnapStart {
-            return Some(refusal(404, "NotFound", "this function has no SnapStart"));
-        }
-        let mut state = self.state();
-        if !matches!(*state, State::Initialising) {
-            return Some(wrong_state());
-        }
-        *state = State::Snapshot;
-        let _ = self.events.send(Event::Snapshot);
-        while matches!(*state, State::Snapshot) {
-            state = self.wait(state);
-        }
-        match *state {
-            State::Closed => None,
-            _ => Some(Response::json(200, "{}")),
-        }
-    }
-
     fn metadata(&self, request: &Request) -> Response {
         let token = request.headers.get("authorization").and_then(|value| value.strip_prefix("Bearer "));
         if token != Some(&self.metadata_token) {
@@ -462,6 +420,51 @@ mod tests {
         let (wrong, answer) = outcome("Lambda-Runtime-Function-Response-Mode: Streaming\r\n\r\n");
         assert!(matches!(wrong, Outcome::InvalidResponseMode { .. }));
         assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("InvalidFunctionResponseMode"), "{answer}");
+    }
+
+    #[test]
+    fn a_stream_is_handed_on_as_it_comes_and_nothing_else_may_be_said_meanwhile() {
+        let (api, events) = start();
+        thread::scope(|scope| {
+            let next = scope.spawn(|| call(&api, "GET", "runtime/invocation/next", "\r\n"));
+            assert!(matches!(events.recv().unwrap(), Event::Ready));
+            api.deliver(Task { wish: Wish::Pieces, ..task("a") });
+            next.join().unwrap();
+        });
+        let mut stream = TcpStream::connect(api.address).unwrap();
+        write!(
+            stream,
+            "POST /2018-06-01/runtime/invocation/a/response HTTP/1.1\r\nConnection: close\r\nContent-Type: text/x\r\n\
+             Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"
+        )
+        .unwrap();
+        assert!(matches!(events.recv().unwrap(), Event::Began { content_type } if content_type == "text/x"));
+        assert!(matches!(events.recv().unwrap(), Event::Piece(piece) if piece == b"ab"));
+        for path in ["runtime/invocation/a/response", "runtime/invocation/a/error"] {
+            assert!(call(&api, "POST", path, OK).starts_with("HTTP/1.1 403 "), "{path}");
+        }
+        stream.write_all(b"1\r\nc\r\n0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+        assert!(matches!(events.recv().unwrap(), Event::Piece(piece) if piece == b"c"));
+        assert!(matches!(events.recv().unwrap(), Event::Answered(Outcome::Streamed { size: 3 })));
+    }
+
+    #[test]
+    fn a_snapshot_is_waited_for_once() {
+        let (api, events) = start_as(Initialization::SnapStart);
+        assert!(call(&api, "POST", "runtime/restore/error", OK).starts_with("HTTP/1.1 403 "));
+        thread::scope(|scope| {
+            let restored = scope.spawn(|| call(&api, "GET", "runtime/restore/next", "\r\n"));
+            assert!(matches!(events.recv().unwrap(), Event::Snapshot));
+            assert!(call(&api, "GET", "runtime/invocation/next", "\r\n").starts_with("HTTP/1.1 403 "));
+            api.restore();
+            assert!(restored.join().unwrap().starts_with("HTTP/1.1 200 "));
+        });
+        assert!(call(&api, "GET", "runtime/restore/next", "\r\n").starts_with("HTTP/1.1 403 "));
+        assert!(call(&api, "POST", "runtime/restore/error", OK).starts_with("HTTP/1.1 202 "));
+        assert!(matches!(events.recv().unwrap(), Event::InitFailed { .. }));
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl Sandbox {
         arguments.extend(["--".into(), bootstrap.into()]);
         let started = || {
             let (reader, writer) = io::pipe()?;
-            // The shell sets the limit that std has no call for, and becomes bubblewrap. It costs half a millisecond.
+            // The shell sets the limit that std has no call for, and becomes bubblewrap. It costs 0.6 ms.
             let mut words: Vec<OsString> = vec!["-c".into(), OPEN_FILES.into(), places.bwrap.clone().into()];
             words.extend(arguments);
             let process = duct::cmd("/bin/sh", words)
