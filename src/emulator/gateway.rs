@@ -205,6 +205,10 @@ impl Desk<'_> {
             self.say(&String::from_utf8_lossy(&invocation.payload()));
         }
         self.remember(&invocation, &sent);
+        // Last, so that whoever has the answer finds the rest told.
+        if let Some(last) = sent.last {
+            reply(last);
+        }
         Ok(())
     }
 

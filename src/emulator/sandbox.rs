@@ -152,6 +152,10 @@ impl Sandbox {
         if let Some(path) = outside.remove("LD_LIBRARY_PATH") {
             arguments.extend(["--setenv".into(), "LD_LIBRARY_PATH".into(), path.into()]);
         }
+        // Some shells leave these behind.
+        for name in ["SHLVL", "OLDPWD", "_"].into_iter().filter(|name| !environment.contains_key(*name)) {
+            arguments.extend(["--unsetenv".into(), name.into()]);
+        }
         arguments.extend(["--".into(), bootstrap.into()]);
         let started = || {
             let (reader, writer) = io::pipe()?;

@@ -8,8 +8,10 @@ use crate::emulator::http::{Head, Headers};
 
 /// API Gateway's limit for a response's headers together, in bytes.
 const HEADER_LIMIT: usize = 10_240;
-/// Headers that a REST API and a Function URL send under another name, since they say them themselves. Seen in captures of
-/// their responses; a Function URL renames `WWW-Authenticate` too, which breaks Basic authentication behind it.
+/// Headers that a REST API and a Function URL send under another name, since they say them themselves. From captures of
+/// their responses; the list of AWS is longer
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html>). A Function URL renames
+/// `WWW-Authenticate` too, which breaks Basic authentication behind it.
 const REMAPPED: [&str; 6] = ["connection", "content-length", "date", "server", "www-authenticate", "x-amzn-requestid"];
 
 /// Why a function's answer cannot be sent.

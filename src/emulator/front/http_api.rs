@@ -8,10 +8,11 @@ use super::request::{decoded, host};
 use super::{Client, Refusal};
 use crate::emulator::http::{Request, Response};
 
-/// The event. The path is decoded, so `%2F` is lost, as on AWS.
+/// The event. The path is decoded, so `%2F` is lost, and it ends at a `?` that comes out of that, as on AWS
+/// (<https://github.com/middleapi/standard-server/pull/93>, from captures).
 pub fn event(request: &Request, bytes: &[u8], client: &Client) -> Value {
     let source = Source {
-        path: decoded(request.path(), false),
+        path: decoded(request.path(), false).split('?').next().unwrap_or_default().to_owned(),
         account: "123456789012",
         api: "phplayer",
         domain: host(request).to_owned(),
@@ -89,6 +90,13 @@ mod tests {
         assert_eq!(made("/%ff", &[], b"")["rawPath"], "/%ff");
         assert_eq!(made("/100%", &[], b"")["rawPath"], "/100%");
         assert_eq!(made("/%+1", &[], b"")["rawPath"], "/%+1");
+    }
+
+    #[test]
+    fn a_decoded_question_mark_ends_the_path() {
+        let event = made("/a%3Fb%2Fc%23?d", &[], b"");
+        assert_eq!((&event["rawPath"], &event["rawQueryString"]), (&json!("/a"), &json!("d")));
+        assert_eq!(made("/a%2Fc%23", &[], b"")["rawPath"], "/a/c#");
     }
 
     #[test]

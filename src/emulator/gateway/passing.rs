@@ -31,9 +31,11 @@ enum Stage {
     Broken(Malformed),
 }
 
-/// What the client got.
+/// What the client gets.
 pub struct Sent {
-    /// None where the answer was cut.
+    /// What remains to be said to it; nothing where its answer is cut.
+    pub last: Option<Reply>,
+    /// None where the answer is cut.
     pub status: Option<u16>,
     pub malformed: Option<Malformed>,
     /// The beginning of what was streamed.
@@ -46,15 +48,15 @@ impl<'a> Passing<'a> {
         Self { front, marks, replies, stage: Stage::Start, shown: Vec::new() }
     }
 
-    /// Answers what has not been answered, or ends what has been begun.
+    /// Decides the answer to what has not been answered, or the end of what has been begun.
     pub fn finish(mut self, invocation: &Invocation) -> Sent {
         let whole = match (&invocation.outcome, std::mem::replace(&mut self.stage, Stage::Start)) {
             (Outcome::Streamed { .. }, Stage::Body { status }) => {
-                self.reply(Reply::End);
-                return Sent { status: Some(status), malformed: None, shown: self.shown };
+                let last = Some(Reply::End);
+                return Sent { last, status: Some(status), malformed: None, shown: self.shown };
             }
             // Nobody says the end: the client sees that something is missing.
-            (_, Stage::Body { .. }) => return Sent { status: None, malformed: None, shown: self.shown },
+            (_, Stage::Body { .. }) => return Sent { last: None, status: None, malformed: None, shown: self.shown },
             (Outcome::Streamed { .. }, Stage::Broken(malformed)) => Err(Some(malformed)),
             (Outcome::Streamed { .. }, _) => Err(Some(Malformed::PreludeEnd)),
             (Outcome::Response(payload), _) => self.front.answer(payload).map_err(Some),
@@ -67,8 +69,7 @@ impl<'a> Passing<'a> {
         };
         let status = Some(response.head.status);
         self.mark(&mut response.head);
-        self.reply(Reply::Whole(response));
-        Sent { status, malformed, shown: self.shown }
+        Sent { last: Some(Reply::Whole(response)), status, malformed, shown: self.shown }
     }
 
     fn head(&mut self, head: Result<Head, Malformed>) {
