@@ -122,6 +122,8 @@ impl Instance {
         };
         self.begun = self.initialise(Limit::from(Instant::now(), length), Phase::Init)?.ok();
         self.look_at_memory();
+        // So that nothing of the start is told after the first event's beginning.
+        self.flush_log();
         Ok(())
     }
 

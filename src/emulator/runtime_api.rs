@@ -75,7 +75,9 @@ enum State {
     /// It has asked for an event, while an extension is not ready for one.
     Asked,
     Waiting,
-    /// It has this task, or gets it as soon as it asks.
+    /// It gets this task now.
+    Delivered(Arc<Task>),
+    /// It has this one.
     Busy(Arc<Task>),
     /// It is posting the response to this one, piece by piece.
     Streaming {
@@ -95,6 +97,8 @@ struct Shared {
     events: Sender<Event>,
     metadata_token: String,
     initialization: Initialization,
+    /// `AWS_LAMBDA_MAX_CONCURRENCY` is given.
+    several_loops: bool,
 }
 
 /// Listens until dropped.
@@ -114,6 +118,7 @@ impl RuntimeApi {
             events,
             metadata_token: metadata_token.to_owned(),
             initialization: function.initialization,
+            several_loops: function.env.contains_key("AWS_LAMBDA_MAX_CONCURRENCY"),
         });
         let serving = Arc::clone(&shared);
         thread::spawn(move || {
@@ -132,7 +137,7 @@ impl RuntimeApi {
     pub fn deliver(&self, task: Task) {
         let mut state = self.shared.state();
         debug_assert!(matches!(*state, State::Waiting), "an instance takes one event at a time");
-        *state = State::Busy(Arc::new(task));
+        *state = State::Delivered(Arc::new(task));
         self.shared.changed.notify_all();
     }
 
@@ -241,8 +246,11 @@ impl Shared {
                     self.go_on(&mut state);
                 }
                 State::InitFailed | State::Snapshot => return Some(wrong_state()),
-                State::Busy(task) => {
+                // A runtime of several loops asks with all of them, and this event is one's already.
+                State::Busy(_) if self.several_loops => state = self.wait(state),
+                State::Delivered(task) | State::Busy(task) => {
                     let task = Arc::clone(task);
+                    *state = State::Busy(Arc::clone(&task));
                     drop(state);
                     let mut response = Response::new(200, "application/json", task.event.clone());
                     response.head.headers = task.headers.clone();

@@ -47,6 +47,20 @@ fn a_function_has_1024_open_files() {
 }
 
 #[test]
+fn a_runtime_of_several_loops_gets_each_event_once() {
+    let each =
+        "each() { while next; do echo \"loop $1 got $body\"; sleep 0.1; respond $body; done; }\neach 1 &\neach 2";
+    let mut world = World::new(each);
+    world.function.env.insert("AWS_LAMBDA_MAX_CONCURRENCY".into(), "2".into());
+    let mut instance = world.start();
+    for event in ["1", "2", "3", "4"] {
+        assert_eq!(text(&send(&mut instance, event)), event);
+    }
+    drop(instance);
+    assert_eq!(world.log().matches(" got ").count(), 4, "{}", world.log());
+}
+
+#[test]
 fn a_fresh_environment_has_nothing_of_the_one_before() {
     let world =
         World::new("echo \"tmp: $(ls /tmp)\"\ntouch /tmp/left\nn=0; while next; do n=$((n + 1)); respond $n; done");
