@@ -1,6 +1,6 @@
 //! Applications that were not written for Lambda, on the layers of recipes/php-84.toml, used as by a browser.
 //!
-//! tests/run unpacks them and says in `PHPLAYER_TEST_*` where they are; the pages under docs/ say how they are deployed.
+//! tests/run unpacks them and says in `PHPLAYER_TEST_*` where they are; the pages under docs/ say how to deploy them.
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere, its helpers too")]
 
 use serde_json::{Value, json};
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 mod browser;
 mod chromium;
 mod events;
+mod form;
 mod front;
 mod page;
 mod phpmyadmin;
@@ -76,7 +77,7 @@ fn the_official_emulator_shows_the_same_wordpress() {
     }
 }
 
-/// A visitor's request as API Gateway's HTTP API sends it (payload 2.0). The host is the API's own, as behind CloudFront.
+/// A visitor's request as API Gateway's HTTP API sends it (payload 2.0). The host is the API's, as behind CloudFront.
 fn http_api(path: &str) -> Value {
     let domain = "a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com";
     json!({
@@ -121,9 +122,18 @@ fn http_api(path: &str) -> Value {
 fn wordpress_does_its_scheduled_work_in_console_mode() {
     let site = WordPress::serve("cron_", "ca.pem");
     site.install();
+    // WordPress looks at what a new post links to when its schedule says so, and tells in its feed what it has heard.
+    fs_err::write(site.task.path().join("wordpress/whistle.mp3"), [0; 4321]).unwrap();
+    let whistle = format!("{}/whistle.mp3", site.front.home);
+    site.publish(&site.owner(), "A recording", &format!("<a href=\"{whistle}\">It whistles</a>"));
+    let enclosure = format!("<enclosure url=\"{whistle}\" length=\"4321\" type=\"audio/mpeg\" />");
+    let visitor = Browser::new(&site.front.home);
+    assert!(!visitor.get("/feed/").text.contains("<enclosure"), "no visitor's request does scheduled work");
+
     let mut cron = site.task.phplayer("invoke", "wordpress/wp-cron.php");
     let ended = run(cron.args(["--mode", "console", r#"{"cli": ""}"#])).json();
     assert_eq!((&ended["exitCode"], &ended["output"]), (&json!(0), &json!("")), "{ended}");
+    visitor.get("/feed/").shows(&enclosure);
 }
 
 /// The tables that tests/run has made, and a figure that only the server knows.
@@ -152,7 +162,7 @@ fn a_real_browser_shows_wordpress() {
     site.install();
     site.publish(&site.owner(), "The pot in a browser", "<p>With its style sheets, from the front.</p>");
     let dom = chromium::look(&site.front.home, "wordpress");
-    assert_eq!(browser::between(&dom, "<title>", "</title>").map(browser::unescaped), Some(TITLE.to_owned()));
+    assert_eq!(form::between(&dom, "<title>", "</title>").map(form::unescaped), Some(TITLE.to_owned()));
     assert!(dom.contains("The pot in a browser"), "{dom}");
 }
 
@@ -163,8 +173,8 @@ fn a_real_browser_shows_phpmyadmins_result() {
     let visitor = Browser::new(&site.front.home);
     site.log_in(&visitor, "secret");
     let result = site.query(&visitor, TABLES);
-    site.front.log_everybody_in(&visitor.cookies());
+    site.front.log_everybody_in(&visitor.cookies("/"));
     let dom = chromium::look(&phpmyadmin::backwards(&result, "made"), "phpmyadmin");
-    assert!(browser::between(&dom, "<title>", "</title>").unwrap().contains("phpMyAdmin"), "{dom}");
+    assert!(form::between(&dom, "<title>", "</title>").unwrap().contains("phpMyAdmin"), "{dom}");
     assert_eq!(phpmyadmin::cells(&dom), ["42", "orders", "42", "customers"]);
 }

@@ -21,6 +21,7 @@ pub fn look(url: &str, name: &str) -> String {
     ]);
     chromium.args(["--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"]);
     chromium.arg(format!("--user-data-dir={}", profile.path().display()));
+    chromium.env("HOME", profile.path());
     chromium.args(["--hide-scrollbars", "--window-size=1280,900", "--virtual-time-budget=10000", "--timeout=60000"]);
     chromium.arg(format!("--screenshot={}", picture.display()));
     run(chromium.args(["--dump-dom", url])).answer()

@@ -1,5 +1,5 @@
-//! What stands before a function that is a website: static files from a folder, as S3 serves them behind CloudFront, and
-//! everything else from `phplayer serve`.
+//! What stands before a function that is a website: static files from a folder, as S3 has them behind CloudFront, all
+//! else from `phplayer serve`.
 #![allow(clippy::unwrap_used, reason = "a test helper fails its test")]
 
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -11,12 +11,13 @@ use std::thread;
 use fs_err as fs;
 
 /// What a static file is, by its suffix.
-const KINDS: [(&str, &str); 9] = [
+const KINDS: [(&str, &str); 10] = [
     ("css", "text/css"),
     ("gif", "image/gif"),
     ("ico", "image/x-icon"),
     ("jpg", "image/jpeg"),
     ("js", "text/javascript"),
+    ("mp3", "audio/mpeg"),
     ("png", "image/png"),
     ("svg", "image/svg+xml"),
     ("ttf", "font/ttf"),
@@ -100,7 +101,7 @@ fn pass(visitor: TcpStream, behind: &Mutex<Behind>) -> io::Result<()> {
             visitor,
             "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
         )?;
-        return visitor.write_all(&bytes);
+        return visitor.write_all(if head.starts_with(b"HEAD ") { &[] } else { &bytes });
     }
     if let Some(cookies) = cookies {
         write!(head, "Cookie: {cookies}\r\n")?;

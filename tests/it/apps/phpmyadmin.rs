@@ -6,7 +6,8 @@ use std::process::Command;
 
 use fs_err as fs;
 
-use super::browser::{Browser, Page, between, resolved, unescaped};
+use super::browser::{Browser, Page};
+use super::form::{between, resolved, unescaped};
 use super::front::Front;
 use super::page;
 use crate::lamp::parts::{Running, Task, part, run, serve};
@@ -55,7 +56,7 @@ impl PhpMyAdmin {
     }
 }
 
-/// Where a click on a column's name leads to: the result the other way round. The link holds the query, so it is signed.
+/// Where a click on a column's name leads to: the result the other way round. The link holds the query and is signed.
 pub fn backwards(result: &Page, column: &str) -> String {
     let mut links = result.text.split("href=\"").skip(1).map(|link| unescaped(link.split('"').next().unwrap()));
     let order = format!("%60{column}%60+DESC&sql_signature=");

@@ -1,5 +1,4 @@
-//! WordPress as docs/wordpress.md deploys it: Debian's package, the page's own wp-config.php, a front that has the static
-//! files.
+//! WordPress as docs/wordpress.md deploys it: Debian's package, the page's own wp-config.php, a front with static files.
 #![allow(clippy::unwrap_used, reason = "a test helper fails its test")]
 
 use std::path::Path;
