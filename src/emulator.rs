@@ -6,7 +6,7 @@
 //! An [`Instance`] is one execution environment: it takes one event at a time, and survives whatever its runtime does.
 
 pub mod clock;
-mod environment;
+pub mod environment;
 pub mod function;
 pub mod gateway;
 pub mod http;
@@ -15,8 +15,8 @@ mod instance;
 mod invocation;
 mod memory;
 mod runtime_api;
-mod sandbox;
-mod unpack;
+pub mod sandbox;
+pub mod unpack;
 
 use std::io;
 use std::path::PathBuf;

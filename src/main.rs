@@ -1,4 +1,4 @@
-//! The program: as `cc` it is the steps' compiler, else it reads the command line, runs the verb, and shows one failure.
+//! The program: as `cc` it is the steps' compiler, in the bench's sandboxes a part of them, else it reads the command line, runs the verb, and shows one failure.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -6,11 +6,14 @@ use std::process::ExitCode;
 use clap::Parser;
 use phplayer::cli::Cli;
 use phplayer::failure::Kind;
-use phplayer::{process, toolchain};
+use phplayer::{bench, process, toolchain};
 
 fn main() -> ExitCode {
     if let Some(language) = std::env::args_os().next().and_then(|name| toolchain::cc::role(&name)) {
         return toolchain::cc::main(language);
+    }
+    if let Some(role) = std::env::args_os().next().and_then(|name| bench::role::Role::of(&name)) {
+        return bench::role::main(role);
     }
     // A path or a command in a message is there to be copied: no line is broken.
     let hook = miette::set_hook(Box::new(|_| {

@@ -6,9 +6,16 @@ use fs_err as fs;
 
 /// Bytes that `ancestor`'s descendants use now; pages that they share count once, as they do on Lambda.
 ///
+/// None where `/proc` does not tell.
+pub fn used_by_descendants(ancestor: u32) -> Option<u64> {
+    descendants(ancestor)?.into_iter().filter_map(proportional).reduce(|total, bytes| total + bytes)
+}
+
+/// The processes in the sandbox of the bubblewrap `ancestor`, those of bubblewrap itself left out.
+///
 /// None where `/proc` does not tell. Costs one look at every process of the machine, well under a millisecond for a few
 /// hundred of them.
-pub fn used_by_descendants(ancestor: u32) -> Option<u64> {
+pub fn descendants(ancestor: u32) -> Option<Vec<u32>> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for entry in fs::read_dir("/proc").ok()?.filter_map(Result::ok) {
         let Some(process) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
@@ -21,14 +28,12 @@ pub fn used_by_descendants(ancestor: u32) -> Option<u64> {
     // The first child is bubblewrap's own, the sandbox's process 1: not the function's.
     let mut waiting: Vec<u32> =
         children.get(&ancestor)?.iter().flat_map(|child| children.get(child)).flatten().copied().collect();
-    let mut total = None;
+    let mut found = Vec::new();
     while let Some(process) = waiting.pop() {
         waiting.extend(children.get(&process).into_iter().flatten());
-        if let Some(bytes) = proportional(process) {
-            *total.get_or_insert(0) += bytes;
-        }
+        found.push(process);
     }
-    total
+    Some(found)
 }
 
 /// The fourth field; the second, the command in parentheses, may contain anything.

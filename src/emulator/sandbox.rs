@@ -65,6 +65,11 @@ impl Places {
         self.home.path().join("opt")
     }
 
+    /// What the sandbox has as `/tmp`.
+    pub fn tmp(&self) -> PathBuf {
+        self.home.path().join("tmp")
+    }
+
     /// What bubblewrap is told.
     fn arguments(&self) -> Vec<OsString> {
         let mut all = Arguments(Vec::new());
@@ -184,6 +189,11 @@ impl Sandbox {
     pub fn complaint(&self) -> Option<String> {
         self.flush_log();
         self.complaint.lock().ok()?.take()
+    }
+
+    /// The processes in it, as this machine numbers them. None where `/proc` does not tell.
+    pub fn processes(&self) -> Option<Vec<u32>> {
+        super::memory::descendants(*self.process.pids().first()?)
     }
 
     /// Bytes that its processes use now.
