@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use include_dir::{Dir, include_dir};
 use miette::{NamedSource, SourceSpan};
 
-pub use definition::{Build, Extension, Library, PhpSeries, Release, Where};
+pub use definition::{Build, Extension, Library, Patch, PhpSeries, Release, Where};
 
 /// The definitions that come with this phplayer.
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/php-extensions");

@@ -163,4 +163,17 @@ pub struct Build {
     /// Added to the compiler's flags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cflags: Vec<String>,
+    /// Changes to its source, applied in this order.
+    #[serde(rename = "patch", default, skip_serializing_if = "Vec::is_empty")]
+    pub patches: Vec<Patch>,
+}
+
+/// A change to a source that upstream does not have.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Patch {
+    /// What it is for, and why nothing less does it.
+    pub why: String,
+    /// A unified diff; names in it begin with one part that does not count (`a/file.c`). It must fit exactly.
+    pub diff: String,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalogue::{Extension, Library, PhpSeries};
+use crate::catalogue::{Build, Extension, Library, Patch, PhpSeries};
 use crate::digest::Digest;
 use crate::recipe::{Recipe, Sapi};
 use crate::source::Pinned;
@@ -132,8 +132,8 @@ pub(super) fn extension(
     let source = if bundled { format!("/src/ext/{name}") } else { "/pecl".to_owned() };
     let archive = format!("{}/{name}.a", id.place());
     let body = match extension.build.sources.is_empty() {
-        false => compiled(&source, &extension.build.sources, &includes, &archive),
-        true => phpized(name, &source, &extension.build.configure, &archive),
+        false => compiled(&source, &extension.build, &includes, &archive),
+        true => phpized(name, &source, &extension.build, &archive),
     };
     let body = body + &entry(extension, &archive);
     let mut needs = vec![StepId::Php(php.version.clone())];
@@ -142,7 +142,19 @@ pub(super) fn extension(
     sources.extend(own.map(|own| mounted(own, "/pecl")));
     let mut step = step(id, sources, needs, environment, body);
     step.tools = extension.tools.clone();
+    if !extension.build.patches.is_empty() {
+        step.tools.push("patch".to_owned());
+    }
     step
+}
+
+/// Shell text that applies the patches to the working folder. One that does not fit exactly fails the step: a source that
+/// has changed there is for a person to look at.
+fn patched(patches: &[Patch]) -> String {
+    let apply = |patch: &Patch| {
+        format!("patch -p1 --forward --fuzz=0 --no-backup-if-mismatch <<'PHPLAYER_PATCH'\n{}\nPHPLAYER_PATCH\n", patch.diff.trim())
+    };
+    patches.iter().map(apply).collect()
 }
 
 /// Finds the symbol that the link's table will name. It is not always the extension's name: zlib's is `php_zlib`.
@@ -159,11 +171,19 @@ fn entry(extension: &Extension, archive: &str) -> String {
 }
 
 /// Sources compiled as they stand: their configure would decide nothing.
-fn compiled(source: &str, sources: &[String], includes: &[String], archive: &str) -> String {
-    let objects: Vec<String> = sources.iter().map(|file| format!("{}.o", file.trim_end_matches(".c"))).collect();
+fn compiled(source: &str, build: &Build, includes: &[String], archive: &str) -> String {
+    let objects: Vec<String> = build.sources.iter().map(|file| format!("{}.o", file.trim_end_matches(".c"))).collect();
+    // Sources are read-only, so what is patched is a copy.
+    let (source, copied) = match build.patches.as_slice() {
+        [] => (source, String::new()),
+        patches => {
+            let apply = patched(patches);
+            ("/build/patched", format!("cp -a {source}/. patched\ncd patched\n{apply}cd ..\n"))
+        }
+    };
     format!(
         r#"set -eu
-export INCLUDES="-I{source} {PHP_INCLUDES} -I/src {includes}"
+{copied}export INCLUDES="-I{source} {PHP_INCLUDES} -I/src {includes}"
 cat > Makefile <<'END'
 objects: {objects}
 %.o: {source}/%.c
@@ -181,11 +201,11 @@ $AR rcsD {archive} {objects}
 /// only, no shared object; `get_module` is renamed, or the archives would collide on it. Inside PHP's own build every
 /// source sees what configure found; here only those that include config.h do, so all are made to: mysqlnd would
 /// otherwise have neither TLS nor compression.
-fn phpized(name: &str, source: &str, configure: &[String], archive: &str) -> String {
+fn phpized(name: &str, source: &str, build: &Build, archive: &str) -> String {
     format!(
         r#"set -eu
 cp -a {source}/. .
-for start in config0.m4 config9.m4; do [ ! -f $start ] || mv $start config.m4; done
+{patched}for start in config0.m4 config9.m4; do [ ! -f $start ] || mv $start config.m4; done
 /opt/bin/phpize
 cp /opt/lib/phplayer/config.cache config.cache
 ./configure --cache-file=config.cache --build=$BUILD --host=$HOST --with-php-config=/opt/bin/php-config {configure}
@@ -193,7 +213,8 @@ echo 'phplayer-objects: $(shared_objects_{name})' > objects.mk
 make -f Makefile -f objects.mk phplayer-objects EXTRA_CFLAGS="-include config.h -I/src $EXTRA_CFLAGS -Dget_module=get_module_{name}"
 $AR rcsD {archive} $(find . -path '*/.libs/*.o' | LC_ALL=C sort)
 "#,
-        configure = configure.join(" ")
+        patched = patched(&build.patches),
+        configure = build.configure.join(" ")
     )
 }
 

@@ -1,6 +1,7 @@
 <?php
 // The PHP side of function mode: loads the handler once, then answers one event after the other.
-// php worker.php DESCRIPTOR FILE [FUNCTION]; frames: a byte for the kind, the length in four bytes, the content.
+// php worker.php DESCRIPTOR worker|process FILE [FUNCTION]; frames: a byte for the kind, the length in four bytes, the
+// content.
 
 namespace Phplayer;
 
@@ -61,6 +62,9 @@ final class Bootstrap
     private $socket;
     /** Room to report a fatal error that says that there is no room. */
     private ?string $reserve;
+    /** What a fatal error ends: `F` the worker, `T` the process of one event only. */
+    private string $fatal = 'F';
+    private bool $interruptible = false;
 
     public function __construct(int $descriptor)
     {
@@ -98,20 +102,36 @@ final class Bootstrap
         return $head === null ? null : $this->read(unpack('N', $head, 1)[1]);
     }
 
+    /** This is the process of one event from now on. */
+    public function beChild(): void
+    {
+        $this->fatal = 'T';
+    }
+
     /** Turns the error that ends this process into a report, unless it ends for another reason. */
     public function reportFatal(): void
     {
         $this->reserve = null;
         $error = error_get_last();
         if ($error !== null && $error['type'] & (E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR)) {
-            $this->sendError('F', 'FatalError', $error['message'], ["{$error['file']}:{$error['line']}"]);
+            $this->sendError($this->fatal, 'FatalError', $error['message'], ["{$error['file']}:{$error['line']}"]);
         }
+    }
+
+    /** Lets signals be handled during the wait for an event: fread() alone goes on waiting after one. */
+    public function beInterruptible(): void
+    {
+        $this->interruptible = true;
     }
 
     private function read(int $length): ?string
     {
         $bytes = '';
         while (strlen($bytes) < $length) {
+            if ($this->interruptible) {
+                [$readable, $none] = [[$this->socket], null];
+                @stream_select($readable, $none, $none, null);
+            }
             $more = fread($this->socket, $length - strlen($bytes));
             if ($more === false || ($more === '' && feof($this->socket))) {
                 return null;
@@ -171,43 +191,84 @@ function export(array $variables): void
     }
 }
 
+/** One event after the other in this process. */
 function run(Bootstrap $bootstrap, callable $handler): void
 {
     while (($context = $bootstrap->receive()) !== null && ($event = $bootstrap->receive()) !== null) {
-        try {
-            $facts = json_decode($context, true, flags: JSON_THROW_ON_ERROR);
-            export(['LAMBDA_INVOCATION_CONTEXT' => $context, '_X_AMZN_TRACE_ID' => $facts['traceId']]);
-            $data = json_decode($event, true, flags: JSON_THROW_ON_ERROR | JSON_BIGINT_AS_STRING);
-            $result = $handler($data, new Context($facts));
-            $response = is_string($result) ? $result : json_encode(
-                $result,
-                JSON_THROW_ON_ERROR | JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE | JSON_PRESERVE_ZERO_FRACTION
-            );
-        } catch (\Throwable $error) {
-            $bootstrap->sendError('T', $error::class, $error->getMessage(), trace($error));
+        answer($bootstrap, $handler, $context, $event);
+        // What the handler leaves behind must not live as long as the wait for the next event.
+        unset($event);
+    }
+}
+
+/** Each event in a process of its own, which begins as a copy of this one and leaves nothing behind. */
+function runIsolated(Bootstrap $bootstrap, callable $handler): void
+{
+    while (($context = $bootstrap->receive()) !== null && ($event = $bootstrap->receive()) !== null) {
+        $child = pcntl_fork();
+        if ($child === 0) {
+            $bootstrap->beChild();
+            // Copies would draw the same numbers. random_int() asks the kernel, and OpenSSL notices by itself.
+            mt_srand();
+            answer($bootstrap, $handler, $context, $event);
+            exit(0);
+        }
+        if ($child === -1) {
+            $bootstrap->sendError('T', 'ForkFailed', pcntl_strerror(pcntl_get_last_error()), []);
+            $bootstrap->send('D', 'no process');
             continue;
         }
-        $bootstrap->send('R', $response);
-        // What the handler leaves behind must not live as long as the wait for the next event.
-        unset($data, $result, $response, $event);
+        unset($event);
+        while (pcntl_waitpid($child, $status) === -1 && pcntl_get_last_error() === PCNTL_EINTR);
+        $bootstrap->send('D', pcntl_wifsignaled($status)
+            ? 'signal ' . pcntl_wtermsig($status)
+            : 'status ' . pcntl_wexitstatus($status));
     }
+}
+
+function answer(Bootstrap $bootstrap, callable $handler, string $context, string $event): void
+{
+    try {
+        $facts = json_decode($context, true, flags: JSON_THROW_ON_ERROR);
+        export(['LAMBDA_INVOCATION_CONTEXT' => $context, '_X_AMZN_TRACE_ID' => $facts['traceId']]);
+        $data = json_decode($event, true, flags: JSON_THROW_ON_ERROR | JSON_BIGINT_AS_STRING);
+        $result = $handler($data, new Context($facts));
+        $response = is_string($result) ? $result : json_encode(
+            $result,
+            JSON_THROW_ON_ERROR | JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE | JSON_PRESERVE_ZERO_FRACTION
+        );
+    } catch (\Throwable $error) {
+        $bootstrap->sendError('T', $error::class, $error->getMessage(), trace($error));
+        return;
+    }
+    $bootstrap->send('R', $response);
 }
 
 (function (array $arguments): void {
     $bootstrap = new Bootstrap((int) $arguments[1]);
-    $file = $arguments[2];
+    $isolated = $arguments[2] === 'process';
+    $file = $arguments[3];
     // The handler sees itself as the script.
     $_SERVER['argv'] = $GLOBALS['argv'] = [$file];
     $_SERVER['argc'] = $GLOBALS['argc'] = 1;
     $_SERVER['SCRIPT_FILENAME'] = $_SERVER['SCRIPT_NAME'] = $_SERVER['PHP_SELF'] = $_SERVER['PATH_TRANSLATED'] = $file;
     $_ENV = getenv() + $_ENV;
     register_shutdown_function($bootstrap->reportFatal(...));
+    if (getenv('PHPLAYER_SHUTDOWN') === '1' && function_exists('pcntl_async_signals')) {
+        // So that destructors and shutdown functions run before the environment ends.
+        pcntl_async_signals(true);
+        pcntl_signal(SIGTERM, fn () => exit(0));
+        $bootstrap->beInterruptible();
+    }
     try {
-        $handler = handler(load($file), $file, $arguments[3] ?? null);
+        if ($isolated && !function_exists('pcntl_fork')) {
+            throw new \LogicException('PHPLAYER_ISOLATE=process needs the extension pcntl: add it to the recipe');
+        }
+        $handler = handler(load($file), $file, $arguments[4] ?? null);
     } catch (\Throwable $error) {
         $bootstrap->sendError('F', $error::class, $error->getMessage(), trace($error));
         exit(1);
     }
     $bootstrap->send('I', '');
-    run($bootstrap, $handler);
+    $isolated ? runIsolated($bootstrap, $handler) : run($bootstrap, $handler);
 })($argv);

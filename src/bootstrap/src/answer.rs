@@ -5,14 +5,19 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::invocation::Invocation;
+use crate::runtime_api::{ApiError, Reply};
 
 /// The most that Lambda takes as a response, in bytes: 6 MiB and 100 bytes.
 pub const RESPONSE_LIMIT: usize = 6_291_556;
 
 /// One mode of the runtime.
 pub trait Answer {
-    /// The bytes to post as the response. An error costs this invocation only: the next call must work again.
-    fn answer(&mut self, invocation: &Invocation) -> Result<Vec<u8>, FunctionError>;
+    /// Answers an invocation by its `reply`. Whatever the function does costs this invocation only: the next call must
+    /// work again. An error is the Runtime API's, and ends the runtime.
+    fn answer(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Result<(), ApiError>;
+
+    /// Makes anew what copies of a snapshot must not share: connections, and the state of random generators.
+    fn after_restore(&mut self) -> Result<(), InitError>;
 }
 
 /// One failed invocation, in the form of Lambda's error report.
@@ -82,8 +87,12 @@ impl FunctionError {
 /// Nothing can be served: Lambda is told, and the process ends.
 #[derive(Debug, PartialEq, Eq)]
 pub enum InitError {
-    UnknownMode {
-        mode: String,
+    /// A variable has a value that means nothing.
+    BadSetting {
+        name: &'static str,
+        value: String,
+        /// What it can be, in words.
+        expected: String,
     },
     NoHandler {
         handler: String,
@@ -106,7 +115,7 @@ impl InitError {
     /// The value of `Lambda-Runtime-Function-Error-Type`.
     pub const fn reason(&self) -> &'static str {
         match self {
-            InitError::UnknownMode { .. } => "Runtime.UnknownMode",
+            InitError::BadSetting { .. } => "Runtime.BadSetting",
             InitError::NoHandler { .. } => "Runtime.NoSuchHandler",
             InitError::NoPhp { .. } => "Runtime.PhpFailedToStart",
             InitError::BadHandler { .. } => "Runtime.HandlerFailedToLoad",
@@ -133,9 +142,7 @@ impl InitError {
 impl fmt::Display for InitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            InitError::UnknownMode { mode } => {
-                write!(f, "PHPLAYER_MODE is `{mode}`; it can be `http`, `function` or `console`")
-            }
+            InitError::BadSetting { name, value, expected } => write!(f, "{name} is `{value}`; it can be {expected}"),
             InitError::NoHandler { handler, looked_at } => {
                 write!(f, "no handler `{handler}`: looked for {}", looked_at.join(", "))
             }

@@ -2,7 +2,7 @@
 
 use crate::event::{Front, Request};
 use crate::fastcgi::Params;
-use crate::invocation::Invocation;
+use crate::invocation::Context;
 
 /// Which script runs, and under which name the client knows it.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Script {
     pub path_info: String,
 }
 
-pub fn params(request: &Request, script: &Script, invocation: &Invocation) -> Params {
+pub fn params(request: &Request, script: &Script, context: &Context) -> Params {
     let mut params = Params::default();
     let uri = match request.query.as_str() {
         "" => request.path.clone(),
@@ -62,9 +62,9 @@ pub fn params(request: &Request, script: &Script, invocation: &Invocation) -> Pa
             params.push(&format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_")), value);
         }
     }
-    params.push("LAMBDA_INVOCATION_CONTEXT", &invocation.context.to_json());
+    params.push("LAMBDA_INVOCATION_CONTEXT", &context.to_json());
     params.push("LAMBDA_REQUEST_CONTEXT", &request.context);
-    params.push("_X_AMZN_TRACE_ID", &invocation.context.trace_id);
+    params.push("_X_AMZN_TRACE_ID", &context.trace_id);
     params
 }
 

@@ -65,6 +65,57 @@ impl Connection {
     }
 }
 
+/// A request whose body is sent while it is made: in chunks, with trailers.
+pub struct Upload {
+    stream: TcpStream,
+}
+
+impl Upload {
+    /// Sends the head, on a connection of its own: a kept one may turn out to be closed when part of the body is gone.
+    pub fn open(host: &str, path: &str, headers: &[(&str, &str)]) -> io::Result<Self> {
+        let mut stream = TcpStream::connect(address(host)?)?;
+        stream.set_nodelay(true)?;
+        let mut head =
+            format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n");
+        headers.iter().for_each(|(name, value)| push_line(&mut head, name, value));
+        head.push_str("\r\n");
+        stream.write_all(head.as_bytes())?;
+        Ok(Upload { stream })
+    }
+
+    /// One chunk; an empty one would end the body.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut chunk = Vec::with_capacity(bytes.len() + 16);
+        chunk.extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
+        chunk.extend_from_slice(bytes);
+        chunk.extend_from_slice(b"\r\n");
+        self.stream.write_all(&chunk)
+    }
+
+    /// The reply of a server that did not want the whole body.
+    pub fn refusal(&mut self) -> Option<Reply> {
+        read_reply(&mut self.stream).ok()
+    }
+
+    /// Ends the body and waits for the reply.
+    pub fn finish(mut self, trailers: &[(&str, &str)]) -> io::Result<Reply> {
+        let mut end = "0\r\n".to_owned();
+        trailers.iter().for_each(|(name, value)| push_line(&mut end, name, value));
+        end.push_str("\r\n");
+        let written = self.stream.write_all(end.as_bytes());
+        match (read_reply(&mut self.stream), written) {
+            (Err(_), Err(error)) => Err(error),
+            (reply, _) => reply,
+        }
+    }
+}
+
+fn push_line(head: &mut String, name: &str, value: &str) {
+    for part in [name, ": ", value, "\r\n"] {
+        head.push_str(part);
+    }
+}
+
 /// An address in numbers, as Lambda gives it, or `localhost:PORT`: asking for names would put half a megabyte of resolver
 /// into this program.
 fn address(host: &str) -> io::Result<SocketAddr> {

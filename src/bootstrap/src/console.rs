@@ -3,7 +3,7 @@
 mod words;
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
@@ -16,8 +16,11 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::answer::{Answer, FunctionError, Reason, to_json};
+use crate::answer::{Answer, FunctionError, InitError, Reason, to_json};
 use crate::invocation::Invocation;
+use crate::log::Log;
+use crate::processes;
+use crate::runtime_api::{ApiError, Reply};
 use crate::settings::{PHP, Settings};
 use crate::worker::describe;
 use words::words;
@@ -32,6 +35,7 @@ const DRAIN: Duration = Duration::from_millis(250);
 pub struct Console {
     script: PathBuf,
     task_root: PathBuf,
+    log: Log,
 }
 
 #[derive(Serialize)]
@@ -42,18 +46,18 @@ struct Ended<'a> {
 }
 
 impl Console {
-    pub fn new(script: PathBuf, settings: &Settings) -> Self {
-        Console { script, task_root: settings.task_root.clone() }
+    pub fn new(script: PathBuf, settings: &Settings, log: &Log) -> Self {
+        Console { script, task_root: settings.task_root.clone(), log: log.clone() }
     }
 
-    /// Runs the command with its output going to the log and into `tail`; `None` when the cut-off came first.
+    /// Runs the command with its output going to the log and into `tail`; `None` when it took too long.
     fn run(
         &self,
         arguments: &[String],
         invocation: &Invocation,
         tail: &Arc<Mutex<VecDeque<u8>>>,
     ) -> io::Result<Option<ExitStatus>> {
-        let (mut output, input) = io::pipe()?;
+        let (output, input) = io::pipe()?;
         let mut command = Command::new(PHP);
         command
             .arg(&self.script)
@@ -69,18 +73,17 @@ impl Console {
         // It holds our copies of the pipe's end, without which the output would never be at its end.
         drop(command);
         let (end, ended) = mpsc::channel::<()>();
-        let tail = Arc::clone(tail);
+        let (log, tail) = (self.log.clone(), Arc::clone(tail));
         thread::spawn(move || {
-            let mut buffer = [0; 16 * 1024];
-            while let Ok(count @ 1..) = output.read(&mut buffer) {
-                let _ = io::stderr().write_all(&buffer[..count]);
+            log.follow(output, |bytes| {
                 let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-                tail.extend(&buffer[..count]);
+                tail.extend(bytes);
                 let surplus = tail.len().saturating_sub(OUTPUT_LIMIT);
                 tail.drain(..surplus);
-            }
+            });
             drop(end);
         });
+        let mut asked = false;
         loop {
             let closed = ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Disconnected);
             if let Some(status) = process.try_wait()? {
@@ -88,9 +91,14 @@ impl Console {
                 if !closed {
                     let _ = ended.recv_timeout(DRAIN);
                 }
-                return Ok(Some(status));
+                return Ok(Some(status).filter(|_| !asked));
             }
-            if Instant::now() >= invocation.cut_off {
+            let now = Instant::now();
+            if now >= invocation.patience.stop && !asked {
+                processes::stop_all(Pid::from_child(&process));
+                asked = true;
+            }
+            if now >= invocation.patience.kill {
                 let _ = kill_process_group(Pid::from_child(&process), Signal::KILL);
                 process.wait()?;
                 return Ok(None);
@@ -104,7 +112,18 @@ impl Console {
 }
 
 impl Answer for Console {
-    fn answer(&mut self, invocation: &Invocation) -> Result<Vec<u8>, FunctionError> {
+    fn answer(&mut self, invocation: &Invocation, reply: Reply<'_>) -> Result<(), ApiError> {
+        reply.whole(self.call(invocation))
+    }
+
+    /// Every event has a process of its own.
+    fn after_restore(&mut self) -> Result<(), InitError> {
+        Ok(())
+    }
+}
+
+impl Console {
+    fn call(&self, invocation: &Invocation) -> Result<Vec<u8>, FunctionError> {
         let arguments = arguments(&invocation.event)?;
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let status = self
@@ -115,20 +134,21 @@ impl Answer for Console {
         match status {
             Some(status) if status.success() => Ok(to_json(&Ended { exit_code: 0, output: &output }).into_bytes()),
             Some(status) => Err(FunctionError {
-                stack_trace: output
-                    .lines()
-                    .rev()
-                    .take(20)
-                    .map(str::to_owned)
-                    .collect::<Vec<_>>()
-                    .into_iter()
-                    .rev()
-                    .collect(),
+                stack_trace: last_lines(&output),
                 ..FunctionError::new(Reason::CommandFailed, format!("the command ended with {}", describe(status)))
             }),
-            None => Err(FunctionError::new(Reason::Timeout, "the command did not end before the function's timeout")),
+            None => Err(FunctionError {
+                stack_trace: last_lines(&output),
+                ..FunctionError::new(Reason::Timeout, "the command did not end before the function's timeout")
+            }),
         }
     }
+}
+
+/// What a command said last is most often why it failed.
+fn last_lines(output: &str) -> Vec<String> {
+    let lines: Vec<&str> = output.lines().collect();
+    lines[lines.len().saturating_sub(20)..].iter().map(|line| (*line).to_owned()).collect()
 }
 
 /// From `{"cli": "migrate --force"}` or a JSON string.

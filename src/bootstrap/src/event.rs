@@ -1,4 +1,4 @@
-//! The HTTP request inside an event of API Gateway, a Function URL or an Application Load Balancer.
+//! The HTTP request inside an event of API Gateway, a Function URL, a load balancer or VPC Lattice.
 
 mod fields;
 
@@ -12,14 +12,25 @@ pub use fields::percent_decode;
 /// Who asks, which decides how the answer must look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Front {
-    /// API Gateway REST, or HTTP API with payload format 1.0.
-    Gateway1,
-    /// API Gateway HTTP API with payload format 2.0, and Function URLs.
-    Gateway2,
+    /// API Gateway REST.
+    Rest,
+    /// API Gateway HTTP API with payload format 1.0.
+    HttpApi1,
+    /// API Gateway HTTP API with payload format 2.0.
+    HttpApi2,
+    FunctionUrl,
     /// A load balancer whose target group has one value for each header.
     AlbSingle,
     /// A load balancer whose target group has multi-value headers switched on.
     AlbMulti,
+    Lattice,
+}
+
+impl Front {
+    /// Whether it can pass an answer on while it is made, if it is set so.
+    pub fn streams(self) -> bool {
+        matches!(self, Front::Rest | Front::FunctionUrl)
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -40,28 +51,36 @@ pub struct Request {
     pub protocol: String,
     /// JSON of `requestContext`.
     pub context: String,
+    /// The name of API Gateway's stage; none for the one without a name.
+    pub stage: Option<String>,
 }
 
 /// Why an event is no HTTP request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NotHttp {
     NotJson(String),
+    /// A WebSocket's message has no method and no path.
+    WebSocket,
     /// JSON, and from no HTTP front that is known here.
     OtherSource,
     BadBase64,
 }
 
 impl Request {
+    /// The order matters: Lattice's second format has the version of API Gateway's.
     pub fn parse(event: &[u8]) -> Result<Self, NotHttp> {
         let event: Value = serde_json::from_slice(event).map_err(|error| NotHttp::NotJson(error.to_string()))?;
         let context = &event["requestContext"];
         if context["elb"].is_object() {
             Self::from_alb(&event)
         } else if context["connectionId"].is_string() {
-            // A WebSocket message has no method and no path.
-            Err(NotHttp::OtherSource)
+            Err(NotHttp::WebSocket)
         } else if event["version"] == "2.0" && context["http"].is_object() {
             Self::from_gateway2(&event)
+        } else if context["serviceArn"].is_string() && event["method"].is_string() {
+            Self::from_lattice(&event, &LATTICE_2)
+        } else if event["raw_path"].is_string() && event["method"].is_string() {
+            Self::from_lattice(&event, &LATTICE_1)
         } else if event["httpMethod"].is_string() && context.is_object() {
             Self::from_gateway1(&event)
         } else {
@@ -69,11 +88,42 @@ impl Request {
         }
     }
 
+    /// A request that no client sent: GET of a path with its query.
+    pub fn local(target: &str) -> Self {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        Request {
+            front: Front::HttpApi2,
+            method: "GET".to_owned(),
+            path: legal_path(path),
+            query: query.to_owned(),
+            headers: vec![("host".to_owned(), "localhost".to_owned())],
+            body: Vec::new(),
+            client: None,
+            domain: None,
+            protocol: "HTTP/1.1".to_owned(),
+            context: "{}".to_owned(),
+            stage: None,
+        }
+    }
+
+    /// Takes the stage's name from the front of the path, where API Gateway has left it: in HTTP APIs.
+    pub fn strip_stage(&mut self) {
+        if !matches!(self.front, Front::HttpApi1 | Front::HttpApi2) {
+            return;
+        }
+        let rest = self.stage.as_deref().and_then(|stage| self.path.strip_prefix('/')?.strip_prefix(stage));
+        match rest {
+            Some("") => self.path = "/".to_owned(),
+            Some(rest) if rest.starts_with('/') => self.path = rest.to_owned(),
+            _ => {}
+        }
+    }
+
     fn from_gateway1(event: &Value) -> Result<Self, NotHttp> {
         let context = &event["requestContext"];
         let pairs = multi_values(&event["multiValueQueryStringParameters"], &event["queryStringParameters"]);
         Ok(Request {
-            front: Front::Gateway1,
+            front: if event["version"] == "1.0" { Front::HttpApi1 } else { Front::Rest },
             method: method(&event["httpMethod"]),
             path: legal_path(text(&event["path"]).as_deref().unwrap_or("/")),
             query: encode_query(&pairs),
@@ -83,6 +133,7 @@ impl Request {
             domain: text(&context["domainName"]),
             protocol: protocol(&context["protocol"]),
             context: context.to_string(),
+            stage: stage(context),
         })
     }
 
@@ -92,17 +143,20 @@ impl Request {
         headers.extend(header_pairs(&event["headers"]));
         let cookies = event["cookies"].as_array().into_iter().flatten();
         headers.extend(cookies.filter_map(|cookie| Some(("cookie".to_owned(), text(cookie)?))));
+        let domain = text(&context["domainName"]);
+        let is_url = domain.as_deref().is_some_and(|domain| domain.contains(".lambda-url."));
         Ok(Request {
-            front: Front::Gateway2,
+            front: if is_url { Front::FunctionUrl } else { Front::HttpApi2 },
             method: method(&context["http"]["method"]),
             path: legal_path(text(&event["rawPath"]).as_deref().unwrap_or("/")),
             query: text(&event["rawQueryString"]).unwrap_or_default(),
             headers: headers.into_list(),
             body: body(event)?,
             client: text(&context["http"]["sourceIp"]),
-            domain: text(&context["domainName"]),
+            domain,
             protocol: protocol(&context["http"]["protocol"]),
             context: context.to_string(),
+            stage: stage(context),
         })
     }
 
@@ -111,20 +165,40 @@ impl Request {
         // The load balancer hands out names and values as the client encoded them.
         let query = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
         let headers = both_headers(event);
-        let forwarded = headers.iter().find(|(name, _)| name == "x-forwarded-for").map(|(_, value)| value.as_str());
-        // The load balancer appends the address that it saw; what stands before came from the client.
-        let client = forwarded.and_then(|list| list.rsplit(',').next()).map(|address| address.trim().to_owned());
         Ok(Request {
             front: if event["multiValueHeaders"].is_object() { Front::AlbMulti } else { Front::AlbSingle },
             method: method(&event["httpMethod"]),
             path: legal_path(text(&event["path"]).as_deref().unwrap_or("/")),
             query,
-            client,
+            client: forwarded_for(&headers),
             headers,
             body: body(event)?,
             domain: None,
             protocol: protocol(&Value::Null),
             context: event["requestContext"].to_string(),
+            stage: None,
+        })
+    }
+
+    fn from_lattice(event: &Value, keys: &LatticeKeys) -> Result<Self, NotHttp> {
+        let mut headers = Fields::default();
+        headers.extend(header_pairs(&event["headers"]));
+        let headers = headers.into_list();
+        let target = text(&event[keys.path]).unwrap_or_default();
+        let (path, in_path) = target.split_once('?').unwrap_or((&target, ""));
+        let query = encode_query(&multi_values(&Value::Null, &event[keys.query]));
+        Ok(Request {
+            front: Front::Lattice,
+            method: method(&event["method"]),
+            path: legal_path(path),
+            query: if query.is_empty() { in_path.to_owned() } else { query },
+            client: forwarded_for(&headers),
+            headers,
+            body: body_of(&event["body"], &event[keys.is_base64])?,
+            domain: None,
+            protocol: protocol(&Value::Null),
+            context: event["requestContext"].to_string(),
+            stage: None,
         })
     }
 
@@ -132,6 +206,28 @@ impl Request {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
+}
+
+/// What VPC Lattice calls the parts of its events, by the event structure's version.
+struct LatticeKeys {
+    path: &'static str,
+    query: &'static str,
+    is_base64: &'static str,
+}
+
+const LATTICE_1: LatticeKeys =
+    LatticeKeys { path: "raw_path", query: "query_string_parameters", is_base64: "is_base64_encoded" };
+const LATTICE_2: LatticeKeys =
+    LatticeKeys { path: "path", query: "queryStringParameters", is_base64: "isBase64Encoded" };
+
+/// A load balancer appends the address that it saw; what stands before came from the client.
+fn forwarded_for(headers: &[(String, String)]) -> Option<String> {
+    let (_, list) = headers.iter().find(|(name, _)| name == "x-forwarded-for")?;
+    list.rsplit(',').next().map(|address| address.trim().to_owned())
+}
+
+fn stage(context: &Value) -> Option<String> {
+    text(&context["stage"]).filter(|stage| stage != "$default" && !stage.is_empty())
 }
 
 fn method(value: &Value) -> String {
@@ -153,20 +249,23 @@ fn both_headers(event: &Value) -> Vec<(String, String)> {
 }
 
 fn body(event: &Value) -> Result<Vec<u8>, NotHttp> {
-    let Some(body) = text(&event["body"]) else { return Ok(Vec::new()) };
-    if event["isBase64Encoded"] == true {
-        base64::decode(&body).ok_or(NotHttp::BadBase64)
-    } else {
-        Ok(body.into_bytes())
-    }
+    body_of(&event["body"], &event["isBase64Encoded"])
+}
+
+fn body_of(body: &Value, is_base64: &Value) -> Result<Vec<u8>, NotHttp> {
+    let Some(body) = text(body) else { return Ok(Vec::new()) };
+    if *is_base64 == true { base64::decode(&body).ok_or(NotHttp::BadBase64) } else { Ok(body.into_bytes()) }
 }
 
 impl std::fmt::Display for NotHttp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             NotHttp::NotJson(problem) => write!(f, "the event is not JSON: {problem}"),
+            NotHttp::WebSocket => f.write_str(
+                "the event is a WebSocket's, which is no HTTP request; for those set PHPLAYER_MODE to `function`",
+            ),
             NotHttp::OtherSource => f.write_str(
-                "the event is not an HTTP request of API Gateway, a Function URL or a load balancer; \
+                "the event is not an HTTP request of API Gateway, a Function URL, a load balancer or VPC Lattice; \
                  for other events set PHPLAYER_MODE to `function`",
             ),
             NotHttp::BadBase64 => f.write_str("the event's body is marked as base64 and is not"),

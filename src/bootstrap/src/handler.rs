@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::answer::InitError;
-use crate::settings::Settings;
+use crate::settings::{Mode, Settings};
 
 /// A handler that was found, and how it is served.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,23 +30,14 @@ pub struct Function {
     pub name: Option<String>,
 }
 
-enum Mode {
-    Http,
-    Function,
-    Console,
-}
-
 impl Handler {
     /// The mode is `PHPLAYER_MODE`, else what the handler looks like: a file with its suffix, or a folder, is a website.
     pub fn find(settings: &Settings) -> Result<Self, InitError> {
         let root = &settings.task_root;
         let handler = settings.handler.as_str();
         let named = root.join(handler);
-        let mode = match settings.mode.as_deref() {
-            Some("http") => Mode::Http,
-            Some("function") => Mode::Function,
-            Some("console") => Mode::Console,
-            Some(mode) => return Err(InitError::UnknownMode { mode: mode.to_owned() }),
+        let mode = match settings.mode {
+            Some(mode) => mode,
             None if named.is_dir() || handler.ends_with(".php") => Mode::Http,
             None => Mode::Function,
         };
@@ -108,13 +99,9 @@ mod tests {
             Task(root)
         }
 
-        fn find(&self, handler: &str, mode: Option<&str>) -> Result<Handler, InitError> {
-            Handler::find(&Settings {
-                api: String::new(),
-                task_root: self.0.clone(),
-                handler: handler.to_owned(),
-                mode: mode.map(str::to_owned),
-            })
+        fn find(&self, handler: &str, mode: Option<Mode>) -> Result<Handler, InitError> {
+            let plain = Settings::from(|_| None).unwrap();
+            Handler::find(&Settings { task_root: self.0.clone(), handler: handler.to_owned(), mode, ..plain })
         }
     }
 
@@ -133,7 +120,7 @@ mod tests {
         };
         for (handler, mode, expected) in [
             ("index.php", None, site("index.php")),
-            ("public/index.php", Some("http"), site("public/index.php")),
+            ("public/index.php", Some(Mode::Http), site("public/index.php")),
             ("public", None, Handler::Site(Site::Folder(task.0.join("public")))),
             ("public/", None, Handler::Site(Site::Folder(task.0.join("public/")))),
             ("index", None, function("index.php", Some("index"))),
@@ -141,8 +128,8 @@ mod tests {
             ("app.main", None, function("src/app.php", Some("main"))),
             ("lib/x.main", None, function("lib/x.php", Some("main"))),
             ("lib/x", None, function("lib/x.php", Some("x"))),
-            ("index.php", Some("function"), function("index.php", None)),
-            ("index.php", Some("console"), Handler::Script(task.0.join("index.php"))),
+            ("index.php", Some(Mode::Function), function("index.php", None)),
+            ("index.php", Some(Mode::Console), Handler::Script(task.0.join("index.php"))),
         ] {
             assert_eq!(task.find(handler, mode).unwrap(), expected, "{handler} {mode:?}");
         }
@@ -154,14 +141,5 @@ mod tests {
         let message = task.find("app.main", None).unwrap_err().to_string();
         assert!(message.contains("/app.php, ") && message.ends_with("/src/app.php"), "{message}");
         assert!(task.find("other.php", None).unwrap_err().to_string().starts_with("no handler `other.php`"));
-    }
-
-    #[test]
-    fn an_unknown_mode_is_answered_with_the_choices() {
-        let task = Task::with("unknown", &["index.php"]);
-        assert_eq!(
-            task.find("index.php", Some("fpm")).unwrap_err().to_string(),
-            "PHPLAYER_MODE is `fpm`; it can be `http`, `function` or `console`"
-        );
     }
 }

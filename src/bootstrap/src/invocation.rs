@@ -12,8 +12,16 @@ pub struct Invocation {
     pub invocation_id: Option<String>,
     pub event: Vec<u8>,
     pub context: Context,
-    /// When to stop waiting for PHP, so that there is still time to answer.
-    pub cut_off: Instant,
+    pub patience: Patience,
+}
+
+/// How long PHP gets, so that there is still time to answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// PHP is asked to stop, and tells where it was.
+    pub stop: Instant,
+    /// It is killed.
+    pub kill: Instant,
 }
 
 /// What PHP gets to know about the invocation: JSON in `LAMBDA_INVOCATION_CONTEXT`, an object in function mode.
@@ -40,20 +48,34 @@ impl Context {
         to_json(self)
     }
 
-    /// The moment to stop waiting, for an invocation that is received now.
-    pub fn cut_off(&self) -> Instant {
+    /// How long an invocation that is received now may take; `margin` is the time kept back for its end.
+    pub fn patience(&self, margin: Option<Duration>) -> Patience {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let remaining = Duration::from_millis(self.deadline_ms).saturating_sub(now);
-        // 15 minutes are Lambda's longest timeout: a deadline beyond, or none, must not overflow the clock.
+        // A deadline beyond Lambda's longest, or none, must not overflow the clock.
         let remaining = if self.deadline_ms == 0 { LONGEST } else { remaining.min(LONGEST) };
-        Instant::now() + remaining - margin(remaining)
+        Patience::of(Instant::now(), remaining, margin)
     }
 }
 
+impl Patience {
+    /// Three quarters of the margin are for PHP to end by itself, one for killing it and posting the answer.
+    fn of(now: Instant, remaining: Duration, margin: Option<Duration>) -> Self {
+        let margin = margin.unwrap_or_else(|| usual_margin(remaining)).min(remaining);
+        Patience { stop: now + remaining - margin, kill: now + remaining - margin / 4 }
+    }
+
+    /// The same moment for both: for what starts, where there is nobody to ask yet.
+    pub fn until(end: Instant) -> Self {
+        Patience { stop: end, kill: end }
+    }
+}
+
+/// Lambda's longest timeout, which managed instances have.
 const LONGEST: Duration = Duration::from_secs(90 * 60);
 
-/// The time kept back for killing the worker and posting the answer: a tenth, at most a second.
-fn margin(remaining: Duration) -> Duration {
+/// A tenth, at most a second.
+fn usual_margin(remaining: Duration) -> Duration {
     (remaining / 10).min(Duration::from_secs(1))
 }
 
@@ -64,14 +86,25 @@ mod tests {
     #[test]
     fn the_margin_is_proportional_and_never_more_than_a_second() {
         for (remaining, expected) in [(0, 0), (1_000, 100), (3_000, 300), (10_000, 1_000), (900_000, 1_000)] {
-            assert_eq!(margin(Duration::from_millis(remaining)), Duration::from_millis(expected));
+            assert_eq!(usual_margin(Duration::from_millis(remaining)), Duration::from_millis(expected));
+        }
+    }
+
+    #[test]
+    fn php_is_asked_to_stop_before_it_is_killed_and_both_before_the_deadline() {
+        let (now, ms) = (Instant::now(), Duration::from_millis);
+        for (remaining, margin, stop, kill) in
+            [(1_000, None, 900, 975), (10_000, Some(400), 9_600, 9_900), (100, Some(5_000), 0, 75), (0, None, 0, 0)]
+        {
+            let patience = Patience::of(now, ms(remaining), margin.map(ms));
+            assert_eq!((patience.stop - now, patience.kill - now), (ms(stop), ms(kill)), "{remaining} {margin:?}");
         }
     }
 
     #[test]
     fn absurd_deadlines_do_not_overflow() {
         for deadline_ms in [0, 1, u64::MAX] {
-            Context { deadline_ms, ..Context::default() }.cut_off();
+            Context { deadline_ms, ..Context::default() }.patience(None);
         }
     }
 

@@ -12,98 +12,163 @@ use crate::event::Front;
 /// The most that a load balancer passes on, in bytes of the JSON answer.
 const ALB_LIMIT: usize = 1024 * 1024;
 
+/// The most that API Gateway passes on in headers, names and values together, in bytes.
+const GATEWAY_HEADER_LIMIT: usize = 10_240;
+
+/// How much of a script's output is kept: more than any front takes, so that what is cut off is surely refused.
+pub const OUTPUT_LIMIT: usize = 2 * RESPONSE_LIMIT;
+
 #[derive(Debug, PartialEq, Eq)]
 pub struct Response {
-    pub status: u16,
-    /// As PHP wrote them, repeated names included.
-    pub headers: Vec<(String, String)>,
+    pub head: Head,
     pub body: Vec<u8>,
 }
 
-impl Response {
-    /// An answer of ours, for people to read.
-    pub fn plain(status: u16, message: &str) -> Self {
-        Response {
-            status,
-            headers: vec![("Content-Type".into(), "text/plain; charset=utf-8".into())],
-            body: format!("{message}\n").into_bytes(),
+#[derive(Debug, PartialEq, Eq)]
+pub struct Head {
+    pub status: u16,
+    /// As PHP wrote them, repeated names included.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Why the front would refuse an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Undeliverable {
+    TooLarge { limit: usize },
+    HeadersTooLarge { size: usize },
+}
+
+impl std::fmt::Display for Undeliverable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Undeliverable::TooLarge { limit } => {
+                write!(f, "The response is larger than the {limit} bytes that can be delivered.")
+            }
+            Undeliverable::HeadersTooLarge { size } => write!(
+                f,
+                "The response's headers have {size} bytes, and API Gateway delivers at most {GATEWAY_HEADER_LIMIT}."
+            ),
         }
     }
+}
 
-    /// Reads CGI output: headers, an empty line, the body. `Status` sets the status, which is else 200.
-    pub fn parse(output: &[u8]) -> Self {
-        let mut response = Response { status: 200, headers: Vec::new(), body: Vec::new() };
+impl Head {
+    /// Reads CGI output up to the empty line: the head, and what follows it. None while there is no empty line.
+    pub fn split(output: &[u8]) -> Option<(Self, &[u8])> {
+        let mut head = Head { status: 200, headers: Vec::new() };
         let mut rest = output;
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        loop {
+            let end = rest.iter().position(|byte| *byte == b'\n')?;
             let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
             rest = &rest[end + 1..];
             if line.is_empty() {
-                break;
+                return Some((head, rest));
             }
-            let line = String::from_utf8_lossy(line);
-            let Some((name, value)) = line.split_once(':') else { continue };
-            let value = value.trim();
-            if name.eq_ignore_ascii_case("Status") {
-                let code = value.split(' ').next().and_then(|code| code.parse().ok());
-                response.status = code.filter(|code| (100..600).contains(code)).unwrap_or(500);
-            } else {
-                response.headers.push((name.to_owned(), value.to_owned()));
-            }
+            head.read(&String::from_utf8_lossy(line));
         }
-        response.body = rest.to_vec();
-        response
     }
 
-    /// The JSON for the front; an answer that is too large becomes a short one with status 500 that says so.
-    pub fn shape(&self, front: Front, method: &str) -> Vec<u8> {
-        let limit = if matches!(front, Front::AlbSingle | Front::AlbMulti) { ALB_LIMIT } else { RESPONSE_LIMIT };
-        let json = self.to_json(front, method);
-        if json.len() <= limit {
-            return json.into_bytes();
+    /// One line. `Status` sets the status.
+    fn read(&mut self, line: &str) {
+        let Some((name, value)) = line.split_once(':') else { return };
+        let value = value.trim();
+        if name.eq_ignore_ascii_case("Status") {
+            let code = value.split(' ').next().and_then(|code| code.parse().ok());
+            self.status = code.filter(|code| (100..600).contains(code)).unwrap_or(500);
+        } else {
+            self.headers.push((name.to_owned(), value.to_owned()));
         }
-        let message = format!("The response is larger than the {limit} bytes that can be delivered.");
-        eprintln!("{message}");
-        Response::plain(500, &message).to_json(front, method).into_bytes()
     }
 
-    fn to_json(&self, front: Front, method: &str) -> String {
-        let bodiless = method == "HEAD" || self.status < 200 || self.status == 204 || self.status == 304;
-        let (body, is_base64_encoded) = if bodiless { (Cow::Borrowed(""), false) } else { self.body_text() };
+    /// Whether no body belongs to it.
+    pub fn is_bodiless(&self, method: &str) -> bool {
+        method == "HEAD" || self.status < 200 || self.status == 204 || self.status == 304
+    }
+
+    /// What begins a streamed answer: the head as JSON, and eight NUL bytes.
+    pub fn prelude(&self, front: Front) -> Vec<u8> {
+        let mut prelude = to_json(&Prelude { status_code: self.status, fields: self.fields(front) }).into_bytes();
+        prelude.extend_from_slice(&[0; 8]);
+        prelude
+    }
+
+    /// Bytes of the headers as API Gateway counts them.
+    fn size(&self) -> usize {
+        self.headers.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
+
+    /// The headers in the form that the front reads.
+    fn fields(&self, front: Front) -> HeaderFields<'_> {
         let headers: Vec<(&str, &str)> = self
             .headers
             .iter()
             .filter(|(name, _)| !HOP_BY_HOP.iter().any(|dropped| dropped.eq_ignore_ascii_case(name)))
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        let shaped = match front {
-            Front::Gateway1 => Shaped { multi_value_headers: Some(grouped(&headers)), ..Shaped::default() },
-            Front::Gateway2 => {
+        match front {
+            Front::Rest | Front::HttpApi1 | Front::AlbMulti => {
+                HeaderFields { multi_value_headers: Some(grouped(&headers)), ..HeaderFields::default() }
+            }
+            Front::HttpApi2 | Front::FunctionUrl => {
                 let is_cookie = |name: &str| name.eq_ignore_ascii_case("Set-Cookie");
                 let cookies: Vec<_> = headers.iter().filter(|(n, _)| is_cookie(n)).map(|(_, value)| *value).collect();
                 let others: Vec<_> = headers.into_iter().filter(|(name, _)| !is_cookie(name)).collect();
-                Shaped {
+                HeaderFields {
                     headers: Some(joined(&others)),
                     cookies: Some(cookies).filter(|cookies| !cookies.is_empty()),
-                    ..Shaped::default()
+                    ..HeaderFields::default()
                 }
             }
-            Front::AlbMulti => Shaped {
-                multi_value_headers: Some(grouped(&headers)),
-                status_description: Some(description(self.status)),
-                ..Shaped::default()
-            },
-            Front::AlbSingle => Shaped {
-                headers: Some(single(&headers)),
-                status_description: Some(description(self.status)),
-                ..Shaped::default()
-            },
-        };
-        to_json(&Shaped { status_code: self.status, body, is_base64_encoded, ..shaped })
+            Front::AlbSingle | Front::Lattice => {
+                HeaderFields { headers: Some(single(&headers)), ..HeaderFields::default() }
+            }
+        }
+    }
+}
+
+impl Response {
+    /// An answer of ours, for people to read.
+    pub fn plain(status: u16, message: &str) -> Self {
+        let headers = vec![("Content-Type".into(), "text/plain; charset=utf-8".into())];
+        Response { head: Head { status, headers }, body: format!("{message}\n").into_bytes() }
+    }
+
+    /// Reads CGI output: headers, an empty line, the body. A status is 200 unless it says otherwise.
+    pub fn parse(output: &[u8]) -> Self {
+        match Head::split(output) {
+            Some((head, body)) => Response { head, body: body.to_vec() },
+            None => {
+                let mut head = Head { status: 200, headers: Vec::new() };
+                String::from_utf8_lossy(output).lines().for_each(|line| head.read(line));
+                Response { head, body: Vec::new() }
+            }
+        }
+    }
+
+    /// The JSON for the front, unless that would refuse it.
+    pub fn shape(&self, front: Front, method: &str) -> Result<Vec<u8>, Undeliverable> {
+        let limit = if matches!(front, Front::AlbSingle | Front::AlbMulti) { ALB_LIMIT } else { RESPONSE_LIMIT };
+        let size = self.head.size();
+        if matches!(front, Front::Rest | Front::HttpApi1 | Front::HttpApi2) && size > GATEWAY_HEADER_LIMIT {
+            return Err(Undeliverable::HeadersTooLarge { size });
+        }
+        let json = self.to_json(front, method);
+        if json.len() > limit { Err(Undeliverable::TooLarge { limit }) } else { Ok(json.into_bytes()) }
+    }
+
+    /// The JSON for the front, whatever its size.
+    pub fn to_json(&self, front: Front, method: &str) -> String {
+        let status = self.head.status;
+        let (body, is_base64_encoded) =
+            if self.head.is_bodiless(method) { (Cow::Borrowed(""), false) } else { self.body_text() };
+        let status_description = matches!(front, Front::AlbSingle | Front::AlbMulti).then(|| description(status));
+        let fields = self.head.fields(front);
+        to_json(&Shaped { status_code: status, status_description, fields, body, is_base64_encoded })
     }
 
     /// The body as text where it is text and valid UTF-8, else as base64.
     fn body_text(&self) -> (Cow<'_, str>, bool) {
-        let header = |name: &str| self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v);
+        let header = |name: &str| self.head.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v);
         let encoded = header("Content-Encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"));
         match std::str::from_utf8(&self.body) {
             Ok(text) if !encoded && is_text(header("Content-Type").map_or("", String::as_str)) => (text.into(), false),
@@ -124,20 +189,35 @@ fn is_text(content_type: &str) -> bool {
         || ["+json", "+xml", "+yaml"].iter().any(|suffix| name.ends_with(suffix))
 }
 
-#[derive(Default, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Shaped<'a> {
     status_code: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     status_description: Option<String>,
+    #[serde(flatten)]
+    fields: HeaderFields<'a>,
+    body: Cow<'a, str>,
+    is_base64_encoded: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Prelude<'a> {
+    status_code: u16,
+    #[serde(flatten)]
+    fields: HeaderFields<'a>,
+}
+
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HeaderFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     headers: Option<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     multi_value_headers: Option<BTreeMap<String, Vec<&'a str>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cookies: Option<Vec<&'a str>>,
-    body: Cow<'a, str>,
-    is_base64_encoded: bool,
 }
 
 /// Every value of every name; the name as it was first written.

@@ -15,7 +15,11 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 
 use crate::handler::Function;
-use crate::settings::PHP;
+use crate::invocation::Patience;
+use crate::log::Log;
+use crate::output;
+use crate::processes;
+use crate::settings::{Isolation, PHP};
 
 const SCRIPT: &str = "/opt/phplayer/worker.php";
 /// How often a wait looks whether the process still lives: a child of its own may hold the socket open after its death.
@@ -28,6 +32,7 @@ const FRAME_LIMIT: usize = 64 * 1024 * 1024;
 pub struct Worker {
     process: Child,
     socket: UnixStream,
+    isolation: Isolation,
 }
 
 /// What the worker says.
@@ -40,6 +45,10 @@ pub enum Message {
     Thrown(Report),
     /// A fatal error: the worker ends. Before `Ready`, the handler could not be loaded.
     Fatal(Report),
+    /// It was asked to stop, and says where it was.
+    Stopped(Report),
+    /// The process of one event has ended, as the text says: the worker goes on. Only where each event has its own.
+    ChildEnded(String),
 }
 
 /// An error as PHP tells it.
@@ -61,21 +70,26 @@ pub enum Silence {
 
 impl Worker {
     /// Starts PHP; `Ready` is its first message.
-    pub fn spawn(function: &Function) -> io::Result<Self> {
+    pub fn spawn(function: &Function, isolation: Isolation, log: &Log) -> io::Result<Self> {
         let (socket, theirs) = UnixStream::pair()?;
         // PHP is born with its end, under the same number; standard input stays free of our frames.
         rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?;
-        let process = Command::new(PHP)
+        let mut command = Command::new(PHP);
+        command
             // The tutorial's functions begin with `<?` and read $_ENV.
             .args(["-d", "short_open_tag=1", "-d", "variables_order=EGPCS"])
             .arg(SCRIPT)
             .arg(theirs.as_raw_fd().to_string())
+            .arg(match isolation {
+                Isolation::Worker => "worker",
+                Isolation::Process => "process",
+            })
             .arg(&function.file)
             .args(&function.name)
             .stdin(Stdio::null())
-            .process_group(0)
-            .spawn()?;
-        Ok(Worker { process, socket })
+            .process_group(0);
+        let process = output::spawn_logged(&mut command, log)?;
+        Ok(Worker { process, socket, isolation })
     }
 
     /// Whether the process has ended.
@@ -84,45 +98,62 @@ impl Worker {
     }
 
     /// Hands an event over; a worker that does not take it shows that when it is asked for its answer.
-    pub fn send(&mut self, context: &str, event: &[u8], cut_off: Instant) -> Result<(), Silence> {
+    pub fn send(&mut self, context: &str, event: &[u8], patience: Patience) -> Result<(), Silence> {
         let mut frames = Vec::with_capacity(context.len() + event.len() + 10);
         push_frame(&mut frames, b'C', context.as_bytes());
         push_frame(&mut frames, b'V', event);
-        self.socket.set_write_timeout(Some(remaining(cut_off)?)).map_err(Silence::Io)?;
+        self.socket.set_write_timeout(Some(remaining(patience.kill)?)).map_err(Silence::Io)?;
         match self.socket.write_all(&frames) {
             Err(error) if is_timeout(&error) => Err(Silence::Deadline),
             _ => Ok(()),
         }
     }
 
-    /// Waits for the worker's next message.
-    pub fn receive(&mut self, cut_off: Instant) -> Result<Message, Silence> {
-        let mut head = [0; 5];
-        self.read(&mut head, cut_off)?;
-        let [kind, length @ ..] = head;
-        let length = u32::from_be_bytes(length) as usize;
-        if length > FRAME_LIMIT {
-            return Err(confused());
-        }
-        let mut content = vec![0; length];
-        self.read(&mut content, cut_off)?;
-        let report = |content: &[u8]| serde_json::from_slice(content).map_err(|_| confused());
-        match kind {
-            b'I' => Ok(Message::Ready),
-            b'R' => Ok(Message::Response(content)),
-            b'T' => Ok(Message::Thrown(report(&content)?)),
-            b'F' => Ok(Message::Fatal(report(&content)?)),
-            _ => Err(confused()),
+    /// Waits for the worker's next message. One that takes too long is asked to stop, and has until the end of the
+    /// patience to say where it was.
+    pub fn receive(&mut self, patience: Patience) -> Result<Message, Silence> {
+        let mut frame = Frame::default();
+        match self.read(&mut frame, patience.stop) {
+            Ok(()) => message(frame),
+            Err(Silence::Deadline) if patience.stop < patience.kill => {
+                let process = Pid::from_child(&self.process);
+                match self.isolation {
+                    Isolation::Worker => processes::stop_all(process),
+                    // The one that has loaded the handler stays.
+                    Isolation::Process => processes::stop_descendants(process),
+                }
+                self.read(&mut frame, patience.kill)?;
+                Ok(match message(frame)? {
+                    Message::Thrown(report) | Message::Fatal(report) => Message::Stopped(report),
+                    other => other,
+                })
+            }
+            Err(silence) => Err(silence),
         }
     }
 
-    fn read(&mut self, buffer: &mut [u8], cut_off: Instant) -> Result<(), Silence> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            self.socket.set_read_timeout(Some(remaining(cut_off)?.min(LOOK))).map_err(Silence::Io)?;
-            match self.socket.read(&mut buffer[filled..]) {
+    /// Kills the process of one event.
+    pub fn kill_child(&self) {
+        processes::kill_descendants(Pid::from_child(&self.process));
+    }
+
+    /// Fills the frame, which may have begun already.
+    fn read(&mut self, frame: &mut Frame, limit: Instant) -> Result<(), Silence> {
+        loop {
+            frame.make_room()?;
+            if frame.filled == frame.bytes.len() {
+                return Ok(());
+            }
+            frame.filled += self.read_some(&mut frame.bytes[frame.filled..], limit)?;
+        }
+    }
+
+    fn read_some(&mut self, buffer: &mut [u8], limit: Instant) -> Result<usize, Silence> {
+        loop {
+            self.socket.set_read_timeout(Some(remaining(limit)?.min(LOOK))).map_err(Silence::Io)?;
+            match self.socket.read(buffer) {
                 Ok(0) => return Err(self.ended()),
-                Ok(count) => filled += count,
+                Ok(count) => return Ok(count),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(self.ended()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if is_timeout(&error) => {
@@ -133,7 +164,6 @@ impl Worker {
                 Err(error) => return Err(Silence::Io(error)),
             }
         }
-        Ok(())
     }
 
     /// The socket is closed: the process is at its end, and gets a moment to say how it ended.
@@ -159,6 +189,44 @@ impl Drop for Worker {
     }
 }
 
+/// Kind, length and content of a message, as far as they have come.
+#[derive(Default)]
+struct Frame {
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+impl Frame {
+    const HEAD: usize = 5;
+
+    /// Makes it as long as it is known to be: the head tells the length of the rest.
+    fn make_room(&mut self) -> Result<(), Silence> {
+        let length = match self.bytes.first_chunk::<{ Self::HEAD }>() {
+            Some([_, length @ ..]) if self.filled >= Self::HEAD => u32::from_be_bytes(*length) as usize,
+            _ => 0,
+        };
+        if length > FRAME_LIMIT {
+            return Err(confused());
+        }
+        self.bytes.resize(Self::HEAD + length, 0);
+        Ok(())
+    }
+}
+
+fn message(frame: Frame) -> Result<Message, Silence> {
+    let kind = frame.bytes.first().copied();
+    let content = &frame.bytes[Frame::HEAD..];
+    let report = || serde_json::from_slice(content).map_err(|_| confused());
+    match kind {
+        Some(b'I') => Ok(Message::Ready),
+        Some(b'R') => Ok(Message::Response(content.to_vec())),
+        Some(b'T') => Ok(Message::Thrown(report()?)),
+        Some(b'F') => Ok(Message::Fatal(report()?)),
+        Some(b'D') => Ok(Message::ChildEnded(String::from_utf8_lossy(content).into_owned())),
+        _ => Err(confused()),
+    }
+}
+
 /// `status 3`, or `signal 9`.
 pub fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
@@ -175,8 +243,8 @@ fn push_frame(out: &mut Vec<u8>, kind: u8, content: &[u8]) {
     out.extend_from_slice(content);
 }
 
-fn remaining(cut_off: Instant) -> Result<Duration, Silence> {
-    match cut_off.saturating_duration_since(Instant::now()) {
+fn remaining(limit: Instant) -> Result<Duration, Silence> {
+    match limit.saturating_duration_since(Instant::now()) {
         Duration::ZERO => Err(Silence::Deadline),
         remaining => Ok(remaining),
     }

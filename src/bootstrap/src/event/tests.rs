@@ -1,4 +1,4 @@
-//! Table tests of the four fronts, and every public example event there is.
+//! Table tests of the fronts, and every public example event there is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,16 @@ fn gateway2() -> Value {
     json!({"version": "2.0", "rawPath": "/a", "rawQueryString": "", "requestContext": {"domainName": "x.example", "http": {"method": "POST", "sourceIp": "192.0.2.8"}}})
 }
 
+fn function_url() -> Value {
+    let context = json!({"domainName": "abc.lambda-url.eu-west-1.on.aws", "http": {"method": "GET"}});
+    with(gateway2(), json!({"requestContext": context}))
+}
+
+fn lattice() -> Value {
+    json!({"version": "2.0", "method": "PUT", "path": "/a", "headers": {"x-forwarded-for": ["192.0.2.6"], "multi": ["1", "2"]},
+        "queryStringParameters": {"q": ["a b", "c"]}, "requestContext": {"serviceArn": "x"}})
+}
+
 fn alb() -> Value {
     json!({"httpMethod": "GET", "path": "/a", "requestContext": {"elb": {"targetGroupArn": "x"}}})
 }
@@ -34,8 +44,11 @@ fn alb() -> Value {
 fn each_front_is_told_apart() {
     let multi = json!({"multiValueHeaders": {"a": ["1"]}});
     for (event, front, method, client) in [
-        (gateway1(), Front::Gateway1, "GET", Some("192.0.2.9")),
-        (gateway2(), Front::Gateway2, "POST", Some("192.0.2.8")),
+        (gateway1(), Front::Rest, "GET", Some("192.0.2.9")),
+        (gateway2(), Front::HttpApi2, "POST", Some("192.0.2.8")),
+        (function_url(), Front::FunctionUrl, "GET", None),
+        (lattice(), Front::Lattice, "PUT", Some("192.0.2.6")),
+        (with(gateway1(), json!({"version": "1.0"})), Front::HttpApi1, "GET", Some("192.0.2.9")),
         (alb(), Front::AlbSingle, "GET", None),
         (with(alb(), multi), Front::AlbMulti, "GET", None),
     ] {
@@ -58,6 +71,7 @@ fn query_strings_are_kept_raw_or_rebuilt() {
         (with(gateway1(), one), "q=a%20b&z="),
         (with(gateway1(), many), "q=1&q=2&a%5B%5D=%26"),
         (with(alb(), encoded), "q=a%20b&x=+"),
+        (lattice(), "q=a%20b&q=c"),
     ] {
         assert_eq!(parse(&event).query, query);
     }
@@ -77,6 +91,29 @@ fn repeated_headers_and_cookies_are_joined() {
         let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(headers, expected);
     }
+}
+
+#[test]
+fn a_stage_is_stripped_where_the_path_has_it() {
+    let at = |path: &str, stage: &str| {
+        let context = json!({"stage": stage, "http": {"method": "GET"}});
+        let mut request = parse(&with(gateway2(), json!({"rawPath": path, "requestContext": context})));
+        request.strip_stage();
+        request.path
+    };
+    for (path, stage, expected) in [
+        ("/prod/a", "prod", "/a"),
+        ("/prod", "prod", "/"),
+        ("/prod/", "prod", "/"),
+        ("/production", "prod", "/production"),
+        ("/a", "$default", "/a"),
+        ("/a", "", "/a"),
+    ] {
+        assert_eq!(at(path, stage), expected, "{path} {stage}");
+    }
+    let mut rest = parse(&with(gateway1(), json!({"path": "/prod/a"})));
+    rest.strip_stage();
+    assert_eq!(rest.path, "/prod/a", "a REST API's path never has its stage");
 }
 
 #[test]
@@ -134,6 +171,7 @@ fn every_public_example_is_a_request_or_clearly_none() {
                 assert!(request.path.starts_with('/') && !request.method.is_empty(), "{name}");
                 fronts.push((name, request.front));
             }
+            Err(problem) if name.contains("websocket-request") => assert_eq!(problem, NotHttp::WebSocket, "{name}"),
             Err(problem) => assert_eq!(problem, NotHttp::OtherSource, "{name}"),
         }
         // Cut anywhere, an event may be anything but a reason to panic.
@@ -142,16 +180,19 @@ fn every_public_example_is_a_request_or_clearly_none() {
         }
     }
     for (name, front) in [
-        ("example-apigw-request.json", Front::Gateway1),
-        ("example-apigw-sam-http-request.json", Front::Gateway2),
-        ("example-apigw-v2-request-iam.json", Front::Gateway2),
-        ("example-apigw-v2-custom-authorizer-v2-request-null-maps.json", Front::Gateway2),
+        ("example-apigw-request.json", Front::Rest),
+        ("example-apigw-v2-custom-authorizer-v1-request.json", Front::HttpApi1),
+        ("example-vpc-lattice-v1-request.json", Front::Lattice),
+        ("example-vpc-lattice-v2-request.json", Front::Lattice),
+        ("example-apigw-sam-http-request.json", Front::HttpApi2),
+        ("example-apigw-v2-request-iam.json", Front::HttpApi2),
+        ("example-apigw-v2-custom-authorizer-v2-request-null-maps.json", Front::HttpApi2),
         ("example-alb-lambda-target-request-headers-only.json", Front::AlbSingle),
         ("example-alb-lambda-target-request-multivalue-headers.json", Front::AlbMulti),
     ] {
         assert!(fronts.contains(&(name.to_owned(), front)), "{name}: {fronts:?}");
     }
-    assert!(!fronts.iter().any(|(name, _)| name.contains("websocket") || name.contains("lattice")), "{fronts:?}");
+    assert!(!fronts.iter().any(|(name, _)| name.contains("websocket")), "{fronts:?}");
 }
 
 #[test]

@@ -1,41 +1,23 @@
 //! Lambda, as far as the bootstrap sees it: a Runtime API, and a sandbox with `/opt`, `/var/task` and a `/tmp` of its own.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-/// One call of the bootstrap.
-#[derive(Debug)]
-pub struct Call {
-    pub method: String,
-    pub path: String,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-}
-
-impl Call {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
-    }
-
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
-    }
-}
+pub use crate::runtime_api::Call;
+use crate::runtime_api::{Server, Waiting};
 
 /// A running bootstrap with one function.
 pub struct Lambda {
     sandbox: Child,
-    listener: TcpListener,
-    connection: Option<BufReader<TcpStream>>,
+    server: Server,
     log: Arc<Mutex<String>>,
     folder: PathBuf,
     invocations: u32,
@@ -64,7 +46,7 @@ impl Lambda {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, content).unwrap();
         }
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Server::start();
         let mut bwrap = Command::new("bwrap");
         bwrap
             .args(["--unshare-user", "--uid", "993", "--gid", "990", "--unshare-pid", "--die-with-parent"])
@@ -77,7 +59,7 @@ impl Lambda {
             .args(["/var/task", "--chdir", "/var/task", "--clearenv"])
             .args(["--setenv", "PATH", "/usr/bin:/bin:/opt/bin", "--setenv", "LAMBDA_TASK_ROOT", "/var/task"])
             .args(["--setenv", "_HANDLER", function.handler, "--setenv", "AWS_LAMBDA_RUNTIME_API"])
-            .arg(listener.local_addr().unwrap().to_string());
+            .arg(server.address.to_string());
         for (name, value) in function.env {
             bwrap.args(["--setenv", name, value]);
         }
@@ -92,7 +74,7 @@ impl Lambda {
                 log.push('\n');
             }
         });
-        Lambda { sandbox, listener, connection: None, log, folder, invocations: 0 }
+        Lambda { sandbox, server, log, folder, invocations: 0 }
     }
 
     /// One event with a timeout of a minute.
@@ -101,8 +83,22 @@ impl Lambda {
     }
 
     pub fn invoke_bytes(&mut self, event: &[u8], timeout: Duration) -> Call {
+        let id = self.hand_out(event, timeout);
+        let answer = self.call();
+        assert_eq!(answer.call.header("Lambda-Runtime-Invocation-Id"), Some(format!("echo-{id}").as_str()));
+        assert!(answer.call.path.contains(&id), "{}", answer.call.path);
+        answer.reply(ACCEPTED)
+    }
+
+    /// Gives an event to a `/next`, and returns its request id.
+    pub fn hand_out(&mut self, event: &[u8], timeout: Duration) -> String {
         let next = self.call();
-        assert_eq!((next.method.as_str(), next.path.as_str()), ("GET", "/2018-06-01/runtime/invocation/next"));
+        assert_eq!(
+            (next.call.method.as_str(), next.call.path.as_str()),
+            ("GET", "/2018-06-01/runtime/invocation/next"),
+            "{}",
+            self.log()
+        );
         self.invocations += 1;
         let id = format!("request-{}", self.invocations);
         let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + timeout;
@@ -114,58 +110,75 @@ impl Lambda {
             deadline.as_millis(),
             event.len()
         );
-        self.reply(&[head.as_bytes(), event].concat());
-        let call = self.call();
-        assert_eq!(call.header("Lambda-Runtime-Invocation-Id"), Some(format!("echo-{id}").as_str()));
-        assert!(call.path.contains(&id), "{}", call.path);
-        self.reply(b"HTTP/1.1 202 Accepted\r\nContent-Length: 15\r\n\r\n{\"status\":\"OK\"}");
-        call
+        next.reply(&[head.as_bytes(), event].concat());
+        id
     }
 
     /// What the bootstrap posts instead of asking for an event, and how it ends.
     pub fn init_error(mut self) -> (Call, ExitStatus) {
-        let call = self.call();
+        let call = self.call().reply(ACCEPTED);
         assert_eq!(call.path, "/2018-06-01/runtime/init/error", "{call:?}");
-        self.reply(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
         let status = self.sandbox.wait().unwrap();
         (call, status)
     }
 
     /// Hangs up while the bootstrap waits for an event, and says how it ends.
     pub fn hang_up(mut self) -> ExitStatus {
-        self.call();
-        self.connection = None;
-        let other = TcpListener::bind("127.0.0.1:0").unwrap();
-        drop(std::mem::replace(&mut self.listener, other));
+        let next = self.call();
+        self.server.close();
+        drop(next);
         self.sandbox.wait().unwrap()
+    }
+
+    /// The bootstrap's next call, which must come within half a minute.
+    pub fn call(&mut self) -> Waiting {
+        for _ in 0..300 {
+            match self.server.calls.recv_timeout(Duration::from_millis(100)) {
+                Ok(waiting) => return waiting,
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(status) = self.sandbox.try_wait().unwrap() {
+                        panic!("the bootstrap ended with {status}: {}", self.log());
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        panic!("the bootstrap calls no more: {}", self.log());
+    }
+
+    /// Waits for the end of the sandbox.
+    pub fn end(mut self) -> ExitStatus {
+        self.sandbox.wait().unwrap()
+    }
+
+    /// The bootstrap's process, as this machine numbers it.
+    pub fn bootstrap(&self) -> i32 {
+        let processes: Vec<(i32, i32, String)> = fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| {
+                let stat = fs::read_to_string(entry.ok()?.path().join("stat")).ok()?;
+                let (head, tail) = stat.rsplit_once(')')?;
+                let (process, name) = head.split_once(" (")?;
+                let parent = tail.split_whitespace().nth(1)?;
+                Some((process.parse().ok()?, parent.parse().ok()?, name.to_owned()))
+            })
+            .collect();
+        let mut below = vec![i32::try_from(self.sandbox.id()).unwrap()];
+        while let Some(ancestor) = below.pop() {
+            for (process, parent, name) in &processes {
+                if *parent == ancestor && name == "bootstrap" {
+                    return *process;
+                }
+                if *parent == ancestor {
+                    below.push(*process);
+                }
+            }
+        }
+        panic!("there is no bootstrap: {}", self.log())
     }
 
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
-    }
-
-    fn call(&mut self) -> Call {
-        if let Some(call) = self.connection.as_mut().and_then(read_call) {
-            return call;
-        }
-        self.listener.set_nonblocking(true).unwrap();
-        let stream = loop {
-            match self.listener.accept() {
-                Ok((stream, _)) => break stream,
-                Err(_) => {
-                    if let Some(status) = self.sandbox.try_wait().unwrap() {
-                        panic!("the bootstrap ended with {status}: {}", self.log());
-                    }
-                    thread::sleep(Duration::from_millis(2));
-                }
-            }
-        };
-        stream.set_nonblocking(false).unwrap();
-        read_call(self.connection.insert(BufReader::new(stream))).expect("a call on a new connection")
-    }
-
-    fn reply(&mut self, bytes: &[u8]) {
-        self.connection.as_mut().unwrap().get_mut().write_all(bytes).unwrap();
     }
 }
 
@@ -177,28 +190,7 @@ impl Drop for Lambda {
     }
 }
 
-fn read_call(connection: &mut BufReader<TcpStream>) -> Option<Call> {
-    let mut line = String::new();
-    if connection.read_line(&mut line).ok()? == 0 {
-        return None;
-    }
-    let mut first = line.split(' ');
-    let (method, path) = (first.next()?.to_owned(), first.next()?.to_owned());
-    let mut headers = Vec::new();
-    loop {
-        let mut line = String::new();
-        connection.read_line(&mut line).ok()?;
-        match line.trim_end().split_once(": ") {
-            Some((name, value)) => headers.push((name.to_owned(), value.to_owned())),
-            None => break,
-        }
-    }
-    let mut call = Call { method, path, headers, body: Vec::new() };
-    let length = call.header("Content-Length").map_or(0, |length| length.parse().unwrap());
-    call.body = vec![0; length];
-    connection.read_exact(&mut call.body).ok()?;
-    Some(call)
-}
+pub const ACCEPTED: &[u8] = b"HTTP/1.1 202 Accepted\r\nContent-Length: 15\r\n\r\n{\"status\":\"OK\"}";
 
 /// What a layer has at `/opt`, with Debian's PHP in the place of ours.
 fn lay_out(opt: &Path) {

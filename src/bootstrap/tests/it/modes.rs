@@ -108,6 +108,87 @@ fn whatever_a_function_does_costs_its_own_invocation_only() {
 }
 
 #[test]
+fn a_timeout_says_where_the_function_was() {
+    for isolate in ["worker", "process"] {
+        let script = "<?php\nfunction index($event)\n{\n    if ($event === 'fine') return 1;\n    while (true) {\n        usleep(1000);\n    }\n}\n";
+        let mut lambda = function(&[("index.php", script)], "index", &[("PHPLAYER_ISOLATE", isolate)]);
+        let call = lambda.invoke_bytes(b"\"loop\"", Duration::from_secs(4));
+        let report = error(&call);
+        assert_eq!(report["errorType"], "Function.Timeout");
+        let place = report["stackTrace"][0].as_str().unwrap_or_else(|| panic!("{report}"));
+        assert!(["/var/task/index.php:5", "/var/task/index.php:6"].contains(&place), "{report}");
+        assert_eq!(response(&lambda.invoke(&json!("fine"))), "1");
+    }
+}
+
+#[test]
+fn isolated_events_leave_nothing_behind() {
+    let script = r#"<?php
+        $GLOBALS['calls'] = 0;
+        class Broken extends RuntimeException {}
+        function index($event) {
+            $calls = ++$GLOBALS['calls'];
+            switch ($event) {
+                case 'throw': throw new Broken('thrown');
+                case 'exit': exit(3);
+                case 'kill': posix_kill(getmypid(), 9); break;
+                case 'stop': posix_kill(getmypid(), 19); break;
+                case 'loop': while (true) {}
+                case 'memory': ini_set('memory_limit', '8M'); str_repeat('x', 9000000); break;
+                case 'random': return mt_rand();
+                case 'parent': return posix_getppid();
+                case 'late': register_shutdown_function(function () { sleep(30); }); return 'late';
+            }
+            return $calls;
+        }"#;
+    let mut lambda = function(&[("index.php", script)], "index", &[("PHPLAYER_ISOLATE", "process")]);
+    let parent = response(&lambda.invoke(&json!("parent")));
+    for (event, kind, message) in [
+        ("throw", "Broken", "thrown"),
+        ("exit", "Function.WorkerExit", "status 3"),
+        ("kill", "Function.WorkerExit", "signal 9"),
+        ("stop", "Function.Timeout", "timeout"),
+        ("loop", "Function.Timeout", "timeout"),
+        ("memory", "FatalError", "Allowed memory size"),
+    ] {
+        let report = error(&lambda.invoke_bytes(json!(event).to_string().as_bytes(), Duration::from_secs(2)));
+        assert_eq!(report["errorType"], kind, "{event}: {report}");
+        assert!(report["errorMessage"].as_str().unwrap().contains(message), "{event}: {report}");
+        assert_eq!(response(&lambda.invoke(&json!("fine"))), "1", "after {event}: {}", lambda.log());
+        assert_eq!(
+            response(&lambda.invoke(&json!("parent"))),
+            parent,
+            "the handler is loaded once, also after {event}"
+        );
+    }
+    let numbers: Vec<String> = (0..3).map(|_| response(&lambda.invoke(&json!("random")))).collect();
+    assert!(numbers[0] != numbers[1] && numbers[1] != numbers[2], "{numbers:?}");
+    // An event that is answered and does not end must not hold up the next one beyond its own time.
+    assert_eq!(response(&lambda.invoke(&json!("late"))), "late");
+    let call = lambda.invoke_bytes(b"\"fine\"", Duration::from_secs(3));
+    assert_eq!(response(&call), "1", "{}", lambda.log());
+}
+
+#[test]
+fn without_pcntl_isolation_is_refused_with_the_way_out() {
+    let ini = "disable_functions=pcntl_fork";
+    let script = "<?php return fn() => 1;";
+    let lambda = Lambda::start_on(
+        &Function {
+            files: &[("index.php", script)],
+            handler: "index",
+            env: &[("PHPLAYER_ISOLATE", "process"), ("PHP_INI_SCAN_DIR", "/opt/etc/conf.d")],
+        },
+        |opt| {
+            std::fs::create_dir_all(opt.join("etc/conf.d")).unwrap();
+            std::fs::write(opt.join("etc/conf.d/x.ini"), ini).unwrap();
+        },
+    );
+    let (call, _) = lambda.init_error();
+    assert_eq!(call.json()["errorMessage"], "PHPLAYER_ISOLATE=process needs the extension pcntl: add it to the recipe");
+}
+
+#[test]
 fn a_handler_that_cannot_be_used_is_an_init_error() {
     for (script, message) in [
         ("<?php", "neither defines the function `index`"),

@@ -9,7 +9,12 @@ fn main() {
     let name = arguments.next().unwrap_or_default();
     let is_fpm = Path::new(&name).file_name().is_some_and(|name| name == "php-fpm");
     let program = if is_fpm { "/usr/sbin/php-fpm8.2" } else { "/usr/bin/php8.2" };
-    let error = Command::new(program).args(arguments).exec();
+    let mut command = Command::new(program);
+    // As the layer's php.ini has it.
+    if let Ok(log) = std::env::var("PHPLAYER_LOG") {
+        command.args(["-d", &format!("error_log={log}")]);
+    }
+    let error = command.args(arguments).exec();
     eprintln!("{program}: {error}");
     std::process::exit(127);
 }
