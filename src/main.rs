@@ -1,4 +1,5 @@
-//! The program: as `cc` it is the steps' compiler, in the bench's sandboxes a part of them, else it reads the command line, runs the verb, and shows one failure.
+//! The program: as `cc` it is the steps' compiler, in the bench's sandboxes what is measured beside the function, else it
+//! reads the command line, runs the verb, and shows one failure.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -9,10 +10,11 @@ use phplayer::failure::Kind;
 use phplayer::{bench, process, toolchain};
 
 fn main() -> ExitCode {
-    if let Some(language) = std::env::args_os().next().and_then(|name| toolchain::cc::role(&name)) {
+    let called = std::env::args_os().next().unwrap_or_default();
+    if let Some(language) = toolchain::cc::role(&called) {
         return toolchain::cc::main(language);
     }
-    if let Some(role) = std::env::args_os().next().and_then(|name| bench::role::Role::of(&name)) {
+    if let Some(role) = bench::role::Role::of(&called) {
         return bench::role::main(role);
     }
     // A path or a command in a message is there to be copied: no line is broken.

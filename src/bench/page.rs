@@ -64,16 +64,16 @@ fn tiles(report: &Report) -> String {
     let mut tiles = Vec::new();
     if let Some(ratio) = figures.warm_ratio {
         tiles.push((format!("{ratio:.2} ×"), "a warm event, against php-fpm alone and an empty runtime together"));
-    } else if let Some(ratio) = figures.floor_ratio {
-        tiles.push((format!("{ratio:.2} ×"), "a warm event, against an empty runtime"));
+    } else if let Some(ratio) = figures.loop_ratio {
+        tiles.push((format!("{ratio:.2} ×"), "from event to event, against an empty runtime"));
     }
     if let Some(above) = figures.cold_above_php_fpm {
-        tiles.push((format!("{above:+.1} ms"), "a cold start, above php-fpm alone"));
+        tiles.push((signed(above, "ms"), "a cold start, above php-fpm alone"));
     }
     if let Some(soak) = &report.soak {
         tiles.push((soak.events.to_string(), "events, every one answered"));
         if let Some(growth) = soak.memory_growth {
-            tiles.push((format!("{:+.1} %", (growth - 1.0) * 100.0), "memory, from a tenth of the way to its end"));
+            tiles.push((signed((growth - 1.0) * 100.0, "%"), "memory, from a tenth of the way to its end"));
         }
     }
     if let Some(process) = report.processes.iter().find(|process| process.name == "bootstrap") {
@@ -225,6 +225,11 @@ fn footer(report: &Report) -> String {
         load(machine.load_before),
         load(machine.load_after),
     )
+}
+
+/// With a minus that is as wide as the plus.
+fn signed(value: f64, unit: &str) -> String {
+    format!("{value:+.1} {unit}").replace('-', "−")
 }
 
 fn escape(text: &str) -> String {

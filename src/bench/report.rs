@@ -85,8 +85,8 @@ pub struct Cycle {
 pub struct Figures {
     /// subject / (floor + direct), to the answer.
     pub warm_ratio: Option<f64>,
-    /// subject / floor, to the answer.
-    pub floor_ratio: Option<f64>,
+    /// subject / floor, to the question for the next event: the whole loop.
+    pub loop_ratio: Option<f64>,
     /// subject − direct, to the first answer, in milliseconds.
     pub cold_above_php_fpm: Option<f64>,
 }
@@ -129,7 +129,7 @@ impl Figures {
         let limits = |warm: &Warm| Some(warm.floor.response.median + warm.direct.as_ref()?.median);
         Self {
             warm_ratio: warm.and_then(|warm| Some(round(warm.subject.response.median / limits(warm)?))),
-            floor_ratio: warm.map(|warm| round(warm.subject.response.median / warm.floor.response.median)),
+            loop_ratio: warm.map(|warm| round(warm.subject.next.median / warm.floor.next.median)),
             cold_above_php_fpm: cold
                 .and_then(|cold| Some(round(cold.subject.response.median - cold.direct.as_ref()?.median))),
         }
@@ -224,9 +224,10 @@ pub(super) mod tests {
         let warm = report.warm.as_ref().unwrap();
         let limits = warm.floor.response.median + warm.direct.as_ref().unwrap().median;
         assert_eq!(report.figures.warm_ratio, Some(round(warm.subject.response.median / limits)));
+        assert_eq!(report.figures.loop_ratio, Some(round(warm.subject.next.median / warm.floor.next.median)));
         assert_eq!(report.figures.cold_above_php_fpm, Some(2.0));
         let nothing = Figures::of(None, None);
-        assert_eq!((nothing.warm_ratio, nothing.floor_ratio, nothing.cold_above_php_fpm), (None, None, None));
+        assert_eq!((nothing.warm_ratio, nothing.loop_ratio, nothing.cold_above_php_fpm), (None, None, None));
     }
 
     #[test]

@@ -104,7 +104,8 @@ fn direct() -> io::Result<Infallible> {
     let mut command = Command::new(PHP);
     command
         .arg0("php-fpm")
-        .args(["--nodaemonize", "--force-stderr", "--allow-to-run-as-root", "--fpm-config", FPM_CONF])
+        .args(["--nodaemonize", "--force-stderr", "--fpm-config", FPM_CONF, "--allow-to-run-as-root"])
+        .args(["-d", "fastcgi.logging=0"])
         .env("FPM_SOCKETS", format!("{}={}", listen(&config), listener.as_raw_fd()));
     become_it(&mut command)
 }

@@ -23,8 +23,8 @@ impl Report {
             table(&mut out, "Warm event, from its handing out, in ms", &warm_rows(warm));
             if let Some(ratio) = self.figures.warm_ratio {
                 line(&mut out, &format!("  answered in {ratio:.2} × (php-fpm alone + an empty runtime)"));
-            } else if let Some(ratio) = self.figures.floor_ratio {
-                line(&mut out, &format!("  answered in {ratio:.2} × an empty runtime"));
+            } else if let Some(ratio) = self.figures.loop_ratio {
+                line(&mut out, &format!("  a loop, from event to event, takes {ratio:.2} × an empty runtime's"));
             }
         }
         match &self.soak {

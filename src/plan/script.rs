@@ -152,7 +152,10 @@ pub(super) fn extension(
 /// has changed there is for a person to look at.
 fn patched(patches: &[Patch]) -> String {
     let apply = |patch: &Patch| {
-        format!("patch -p1 --forward --fuzz=0 --no-backup-if-mismatch <<'PHPLAYER_PATCH'\n{}\nPHPLAYER_PATCH\n", patch.diff.trim())
+        format!(
+            "patch -p1 --forward --fuzz=0 --no-backup-if-mismatch <<'PHPLAYER_PATCH'\n{}\nPHPLAYER_PATCH\n",
+            patch.diff.trim()
+        )
     };
     patches.iter().map(apply).collect()
 }

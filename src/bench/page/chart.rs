@@ -47,7 +47,7 @@ impl Scale {
 
     /// One on which rows are seen well: the rare slow ones lie beyond its end.
     pub fn of(rows: &[&Distribution]) -> Self {
-        Self::to(rows.iter().map(|row| row.p99.min(row.median * 2.5)).fold(0.0, f64::max) * 1.05)
+        Self::to(rows.iter().map(|row| row.p99.min(row.median * 2.0)).fold(0.0, f64::max) * 1.05)
     }
 
     fn x(self, value: f64) -> f64 {
@@ -87,7 +87,8 @@ pub fn histogram(row: &Distribution, scale: Scale, ink: Ink) -> String {
         push(&mut path, format_args!("L{left} {y:.1}L{right} {y:.1}"));
     }
     push(&mut path, format_args!("L{WIDTH} {HEIGHT}Z"));
-    let median = vertical(scale.x(row.median), "median");
+    let x = scale.x(row.median);
+    let median = format!("<line class=\"median\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"0\" y2=\"{HEIGHT}\"/>");
     svg(&format!("<path class=\"{}\" d=\"{path}\"/>{median}", ink.class()), &described("times", row))
 }
 
@@ -108,7 +109,9 @@ pub fn bar(parts: &[(f64, Ink)], scale: Scale, limit: Option<f64>) -> String {
         from += value;
     }
     if let Some(limit) = limit {
-        out.push_str(&vertical(scale.x(limit), "limit"));
+        // Over the bar and below it, to the bar of what it marks.
+        let x = scale.x(limit);
+        push(&mut out, format_args!("<line class=\"limit\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"-25\" y2=\"150\"/>"));
     }
     svg(&out, &format!("a bar of {from:.3} ms"))
 }
@@ -118,10 +121,6 @@ pub fn way(points: &[(f64, f64)], ink: Ink) -> String {
     let places: Vec<String> =
         points.iter().map(|(x, y)| format!("{:.1},{:.1}", x * WIDTH, HEIGHT - y * HEIGHT * 0.95)).collect();
     svg(&format!("<polyline class=\"{}\" points=\"{}\"/>", ink.class(), places.join(" ")), "memory on the way")
-}
-
-fn vertical(x: f64, class: &str) -> String {
-    format!("<line class=\"{class}\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"0\" y2=\"{HEIGHT}\"/>")
 }
 
 fn svg(content: &str, described: &str) -> String {
