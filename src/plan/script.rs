@@ -261,9 +261,11 @@ mkdir -p /out/bin
 $CC {LDFLAGS} -Wl,--print-map -o /out/bin/php main.o modules.o {sapi_objects} /opt/lib/phplayer/core.a {extension_archives} \
     {archives} {system} -lm -lpthread -ldl -lrt -lresolv > /out/link.map
 {links}
+{measure}
 {check}
 "#,
         main = entry_point(&sapis),
+        measure = measure(&sapis),
         sapi_objects = sapi_objects.join(" "),
         extension_archives = extension_archives.join(" "),
         archives = archives.join(" "),
@@ -287,21 +289,20 @@ fn entry_point(sapis: &[&str]) -> String {
     };
     let declared: Vec<String> =
         sapis.iter().map(|sapi| format!("int php_{sapi}_main(int argc, char **argv);")).collect();
-    format!(
-        r#"cat > main.c <<'END'
-#include <string.h>
-{declared}
-int main(int argc, char **argv)
-{{
-	const char *path = argc > 0 ? argv[0] : "php";
-	const char *slash = strrchr(path, '/');
-	const char *name = slash ? slash + 1 : path;
-	(void)name;
-	{call}
-}}
-END"#,
-        declared = declared.join("\n")
-    )
+    let source = include_str!("main.c").replace("@DECLARATIONS@", &declared.join("\n")).replace("@CALL@", &call);
+    format!("cat > main.c <<'END'\n{source}END")
+}
+
+/// Asks the program how much memory its start takes, and writes the answer into it: see main.c. The command line's start
+/// is taken for both: php-fpm's differs by a few pages.
+fn measure(sapis: &[&str]) -> &'static str {
+    if !sapis.contains(&"cli") {
+        return "";
+    }
+    r#"start=$(PHPLAYER_MEASURE_ARENA=1 $RUN /out/bin/php -n -r ';' 3>&1)
+[ -n "$start" ] || { echo "the program does not say how much memory its start takes" >&2; exit 1; }
+section=$(readelf -SW /out/bin/php | awk '{ for (i = 1; i < NF; i++) if ($i == "phplayer_arena") print $(i + 3) }')
+perl -e 'print pack("Q<", ($ARGV[0] + 4095) & ~4095)' $start | dd of=/out/bin/php bs=1 seek=$((0x$section)) conv=notrunc status=none"#
 }
 
 /// What was linked must start and know every extension: the versions are its own answer. An FPM alone only starts.

@@ -22,7 +22,7 @@ function facts()
         'scripts' => $opcache ? $opcache['opcache_statistics']['num_cached_scripts'] : 0,
         'cafile' => ini_get('openssl.cafile'),
         'cainfo' => ini_get('curl.cainfo'),
-        'timezone' => ini_get('date.timezone'),
+        'timezone' => date_default_timezone_get(),
         'memory' => ini_get('memory_limit'),
         'display' => ini_get('display_errors'),
     ]);
