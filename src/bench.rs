@@ -32,7 +32,7 @@ use std::time::Duration;
 pub use case::Case;
 pub use report::Report;
 
-use crate::emulator::{EmulatorError, Exit, Function};
+use crate::emulator::{EmulatorError, Exit, Function, PAYLOAD_LIMIT, environment};
 use crate::progress::Reporter;
 
 /// What is to be measured.
@@ -52,8 +52,24 @@ pub enum Work {
     Soak { cases: Vec<Case>, count: u64 },
 }
 
+impl Work {
+    fn cases(&self) -> &[Case] {
+        match self {
+            Work::Compare { case, .. } => std::slice::from_ref(case),
+            Work::Soak { cases, .. } => cases,
+        }
+    }
+}
+
 /// Measures. What the function does wrong in its first answers is an error: there would be nothing to compare.
 pub fn run(setting: &Setting, reporter: &dyn Reporter) -> Result<Report, BenchError> {
+    environment::check(&setting.function.env)?;
+    for case in setting.work.cases() {
+        let size = case.event.len() as u64;
+        if size > PAYLOAD_LIMIT {
+            return Err(EmulatorError::EventTooLarge { size }.into());
+        }
+    }
     let load = machine::load();
     let mut report = match &setting.work {
         Work::Compare { case, cold, warm } => measure::compare(setting, case, *cold, *warm, reporter)?,

@@ -6,7 +6,7 @@ use super::direct::Direct;
 use super::machine::Machine;
 use super::processes::Process;
 use super::report::{Cold, Cycle, Figures, Report, Start, Subject, Warm};
-use super::role::Role;
+use super::role::{self, Role};
 use super::runtime::{self, Answer, Runtime};
 use super::stage::Stage;
 use super::statistics::Distribution;
@@ -48,7 +48,7 @@ pub fn compare(
     warm: usize,
     reporter: &dyn Reporter,
 ) -> Result<Report, BenchError> {
-    let mut trio = Trio::new(setting, case)?;
+    let mut trio = Trio::new(setting, case, reporter)?;
     let first = trio.first(case, reporter)?;
     let cold = trio.cold(cold, reporter)?;
     let (warm, processes) = match trio.warm(warm, reporter)? {
@@ -103,11 +103,19 @@ pub fn subject(setting: &Setting) -> Result<Stage, BenchError> {
 }
 
 impl<'a> Trio<'a> {
-    fn new(setting: &'a Setting, case: &'a Case) -> Result<Self, BenchError> {
+    fn new(setting: &'a Setting, case: &'a Case, reporter: &dyn Reporter) -> Result<Self, BenchError> {
         let function = &setting.function;
         let subject = subject(setting)?;
-        let direct = match case.fastcgi(function).filter(|_| subject.has_php_fpm()) {
-            Some(request) => Some((Stage::new(Role::Direct, function, &setting.executable)?, request)),
+        let direct = match case.fastcgi(function) {
+            Some(request) if subject.has_php_fpm() => {
+                Some((Stage::new(Role::Direct, function, &setting.executable)?, request))
+            }
+            Some(_) => {
+                let (php, config) = (role::PHP, role::FPM_CONF);
+                let text = format!("the layers lack {php} or {config}: php-fpm is not measured beside the function");
+                reporter.event(Event::Warning { text });
+                None
+            }
             None => None,
         };
         let floor = Stage::new(Role::Floor, function, &setting.executable)?;

@@ -146,10 +146,10 @@ impl Cycle {
 }
 
 impl Answer {
-    /// Of an answer that a front would send on.
+    /// Of an answer that a front would send on: the response, or the prelude of a streamed one.
     pub fn status(&self) -> Option<u16> {
         let Answer::Response(body) = self else { return None };
-        let value: Value = serde_json::from_slice(body).ok()?;
+        let value = serde_json::Deserializer::from_slice(body).into_iter::<Value>().next()?.ok()?;
         u16::try_from(value.get("statusCode")?.as_u64()?).ok()
     }
 }
@@ -162,6 +162,7 @@ mod tests {
     fn a_status_is_only_in_a_response_that_has_one() {
         for (answer, status) in [
             (Answer::Response(br#"{"statusCode":404,"body":""}"#.to_vec()), Some(404)),
+            (Answer::Response(b"{\"statusCode\":201}\0\0\0\0\0\0\0\0streamed".to_vec()), Some(201)),
             (Answer::Response(b"{}".to_vec()), None),
             (Answer::Response(b"text".to_vec()), None),
             (Answer::Error(br#"{"statusCode":200}"#.to_vec()), None),
