@@ -7,8 +7,9 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
 use super::fastcgi;
+use crate::emulator::front::Client;
 use crate::emulator::http::{Headers, Request as Made};
-use crate::emulator::{Function, http_api};
+use crate::emulator::{Front, Function};
 
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -43,7 +44,7 @@ impl Case {
         let headers: Vec<(String, String)> =
             headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let made = Made::made(method, target, Headers(headers.clone()), Vec::new());
-        let event = http_api::event(&made, &body, &http_api::Client::local()).into_bytes();
+        let event = Front::V2.event(&made, &body, &Client::local("us-east-1")).into_bytes();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let label = match size {
             0 => format!("{method} {target}"),
@@ -215,6 +216,7 @@ mod tests {
             memory_mb: 128,
             name: "f".into(),
             region: "eu-west-1".into(),
+            initialization: Default::default(),
             env: BTreeMap::from_iter(mode.map(|mode| ("PHPLAYER_MODE".to_owned(), mode.to_owned()))),
         }
     }

@@ -10,6 +10,7 @@ use miette::Diagnostic;
 use super::function::{self, FunctionArgs};
 use crate::bench::{self, BenchError, Case, Setting, Work};
 use crate::console::Console;
+use crate::emulator::Initialization;
 use crate::failure::{Failure, Outcome};
 use crate::progress::{Event, Reporter};
 
@@ -91,6 +92,10 @@ pub enum InputError {
     #[diagnostic(help("measure them one by one, or send them in turn with `--soak N`"))]
     SeveralCases { count: usize },
 
+    #[error("a restore from a snapshot cannot be measured")]
+    #[diagnostic(help("leave out --snap-start; `phplayer invoke --snap-start` goes through one"))]
+    SnapStart,
+
     #[error("there is nothing to measure: both --reps and --cold-reps are 0")]
     #[diagnostic(help("leave one of them out"))]
     NoRepetitions,
@@ -115,6 +120,9 @@ struct NoExecutable {
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     let work = args.work().map_err(Failure::input)?;
     let function = args.function.function()?;
+    if function.initialization == Initialization::SnapStart {
+        return Err(Failure::input(InputError::SnapStart));
+    }
     let executable = std::env::current_exe().map_err(|source| Failure::machine(NoExecutable { source }))?;
     let report = bench::run(&Setting { function, executable, work }, console).map_err(failure)?;
     if let Some(file) = &args.html {

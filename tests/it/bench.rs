@@ -192,6 +192,7 @@ fn words_that_are_wrong_exit_with_2_and_say_what_is_right() {
         (&["--reps", "0", "--cold-reps", "0"], "nothing to measure"),
         (&["--event", "1", "--http", "GET /"], "cannot be used with"),
         (&["--soak", "0"], "invalid value"),
+        (&["--snap-start"], "a restore from a snapshot cannot be measured"),
         (&["--env", "LAMBDA_TASK_ROOT=/x"], "is set by Lambda"),
         (&["--layer", "missing.zip"], "there is no layer missing.zip"),
     ] {
