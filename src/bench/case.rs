@@ -54,6 +54,14 @@ impl Case {
         Self { label, event, request: Some(Request { method, path, query, headers, body }) }
     }
 
+    /// What is sent where nothing is said: the home page of a site, an empty event to a function.
+    pub fn usual(function: &Function) -> Self {
+        match Script::of(function, "/") {
+            Some(_) => Self::http("GET", "/", 0),
+            None => Self::event(b"{}".to_vec(), None),
+        }
+    }
+
     /// An event as it is; one of API Gateway, a Function URL or a load balancer is also understood as a request.
     pub fn event(event: Vec<u8>, name: Option<&str>) -> Self {
         let request = serde_json::from_slice(&event).ok().and_then(|event| Request::of(&event));
@@ -248,6 +256,14 @@ mod tests {
             });
             assert_eq!(script, expected, "{handler} {path}");
         }
+    }
+
+    #[test]
+    fn a_site_is_asked_for_its_home_page_and_a_function_gets_an_empty_event() {
+        let task = tempfile::tempdir().unwrap();
+        fs::write(task.path().join("index.php"), "").unwrap();
+        assert_eq!(Case::usual(&function(task.path(), "index.php", None)).label, "GET /");
+        assert_eq!(Case::usual(&function(task.path(), "index", None)).event, b"{}");
     }
 
     #[test]

@@ -9,6 +9,10 @@ use super::statistics::Distribution;
 use super::text::{cold_rows, megabytes, warm_rows};
 
 const STYLE: &str = include_str!("page/page.css");
+/// How the times came about.
+const METHOD: &str = "<p>Function, php-fpm alone and the empty runtime were measured in turn, in sandboxes of their own. \
+php-fpm alone is the same php-fpm, asked over FastCGI by a program that does nothing else. The empty runtime takes each event \
+and answers it at once; its start is that of phplayer's own executable. The dashed line marks the limit.</p>\n";
 
 impl Report {
     pub fn html(&self) -> String {
@@ -124,7 +128,7 @@ fn comparison(title: &str, about: &str, rows: &[(&str, &Distribution, Ink)], lim
         out.push_str(&row(name, &facts, &plot));
     }
     out.push_str(&row("", "", &scale.axis()));
-    out.push_str("<div class=\"scroll\"><table>\n<tr><th>milliseconds</th><th>median</th><th>p90</th><th>p99</th><th>minimum</th><th>count</th></tr>\n");
+    out.push_str("<div class=\"scroll\"><table>\n<tr><th>milliseconds</th><th>median</th><th>p90</th><th>p99</th><th>min</th><th>count</th></tr>\n");
     for (name, row, ink) in rows {
         out.push_str(&format!(
             "<tr><td><span class=\"key {}\"></span>{name}</td><td>{:.3}</td><td>{:.3}</td><td>{:.3}</td><td>{:.3}</td><td>{}</td></tr>\n",
@@ -210,11 +214,10 @@ fn footer(report: &Report) -> String {
     let machine = &report.machine;
     let load = |value: Option<f64>| value.map_or_else(|| "unknown".to_owned(), |value| format!("{value:.1}"));
     let bootstrap = report.function.bootstrap.map(|bytes| format!(", a bootstrap of {} kB", bytes / 1000));
+    let how = if report.soak.is_some() { "" } else { METHOD };
     format!(
         "<footer>\n<p>phplayer {}; layers {}; {} MB of memory{}.</p>\n<p>{}, {} cores, Linux {}; load {} before, {} after.</p>\n\
-         <p>Function, php-fpm alone and the empty runtime were measured in turn, in sandboxes of their own. php-fpm alone is \
-         the same php-fpm, asked over FastCGI by a program that does nothing else. The empty runtime takes each event and \
-         answers it at once. The dashed line marks what both take together.</p>\n</footer>\n",
+         {how}</footer>\n",
         escape(&report.phplayer),
         escape(&report.function.layers.join(", ")),
         report.function.memory_mb,

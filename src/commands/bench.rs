@@ -10,7 +10,7 @@ use miette::Diagnostic;
 use super::function::{self, FunctionArgs};
 use crate::bench::{self, BenchError, Case, Setting, Work};
 use crate::console::Console;
-use crate::emulator::Initialization;
+use crate::emulator::{Function, Initialization};
 use crate::failure::{Failure, Outcome};
 use crate::progress::{Event, Reporter};
 
@@ -26,7 +26,7 @@ use crate::progress::{Event, Reporter};
   phplayer bench --handler index.php --layer runtime.zip --task app --format json | jq .figures
   phplayer bench --handler index.php --soak 1000000 --http 'GET /' --http 'GET /missing'")]
 pub struct Args {
-    /// The event: a file or inline JSON [default: the request `GET /`]
+    /// The event: a file or inline JSON [default: `GET /` for a site, else {}]
     #[arg(long, value_name = "JSON|FILE", conflicts_with_all = ["http", "body"])]
     event: Vec<String>,
 
@@ -37,9 +37,6 @@ pub struct Args {
     /// Give the request a form of so many bytes
     #[arg(long, value_name = "BYTES", default_value = "0", value_parser = clap::value_parser!(u32).range(0..=4_500_000))]
     body: u32,
-
-    #[command(flatten)]
-    function: FunctionArgs,
 
     /// How many warm events are measured
     #[arg(long, value_name = "N", default_value = "1000")]
@@ -60,6 +57,9 @@ pub struct Args {
     /// Also write it as a page with charts
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+
+    #[command(flatten)]
+    function: FunctionArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -118,8 +118,8 @@ struct NoExecutable {
 }
 
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
-    let work = args.work().map_err(Failure::input)?;
     let function = args.function.function()?;
+    let work = args.work(&function).map_err(Failure::input)?;
     if function.initialization == Initialization::SnapStart {
         return Err(Failure::input(InputError::SnapStart));
     }
@@ -144,7 +144,7 @@ fn failure(error: BenchError) -> Failure {
 }
 
 impl Args {
-    fn work(&self) -> Result<Work, InputError> {
+    fn work(&self, function: &Function) -> Result<Work, InputError> {
         let mut cases = Vec::new();
         for event in &self.event {
             cases.push(read(event)?);
@@ -153,7 +153,7 @@ impl Args {
             cases.push(self.request(request)?);
         }
         if cases.is_empty() {
-            cases.push(self.request("GET /")?);
+            cases.push(if self.body > 0 { self.request("POST /")? } else { Case::usual(function) });
         }
         match (self.soak, cases.len()) {
             (Some(count), _) => Ok(Work::Soak { cases, count }),

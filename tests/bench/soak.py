@@ -54,6 +54,7 @@ def soak(setting: Setting, layer: Path, handler: str, events: list[Path], count:
     answered = sum(case["responses"] + case["errors"] for case in result["cases"])
     if answered != count:
         raise BenchError(f"{answered} of {count} events were answered")
+    say(f"memory {result['memory_growth']} times, {result['descriptor_growth']:+d} descriptors, since a tenth of the way")
     return result
 
 

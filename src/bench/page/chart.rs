@@ -116,11 +116,14 @@ pub fn bar(parts: &[(f64, Ink)], scale: Scale, limit: Option<f64>) -> String {
     svg(&out, &format!("a bar of {from:.3} ms"))
 }
 
-/// A value at some points of the way, each as (share of the way, share of the height).
+/// A value at some points of the way, each as (share of the way, share of the height), over a ground of zero.
 pub fn way(points: &[(f64, f64)], ink: Ink) -> String {
-    let places: Vec<String> =
-        points.iter().map(|(x, y)| format!("{:.1},{:.1}", x * WIDTH, HEIGHT - y * HEIGHT * 0.95)).collect();
-    svg(&format!("<polyline class=\"{}\" points=\"{}\"/>", ink.class(), places.join(" ")), "memory on the way")
+    let places = points.iter().map(|(x, y)| (x * WIDTH, HEIGHT - y * HEIGHT * 0.95));
+    let line: String = places.map(|(x, y)| format!("L{x:.1} {y:.1}")).collect();
+    let first = points.first().map_or(0.0, |(x, _)| x * WIDTH);
+    let last = points.last().map_or(0.0, |(x, _)| x * WIDTH);
+    let path = format!("M{first:.1} {HEIGHT}{line}L{last:.1} {HEIGHT}Z");
+    svg(&format!("<path class=\"{}\" d=\"{path}\"/>", ink.class()), "memory on the way")
 }
 
 fn svg(content: &str, described: &str) -> String {
