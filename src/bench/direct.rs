@@ -53,6 +53,7 @@ impl Direct {
             }
             Ok(())
         };
+        self.running.check()?;
         let connected = Moment::now();
         let stream = UnixStream::connect(&self.socket).map_err(BenchError::io("connect to php-fpm"))?;
         let (answer, end) = exchange(stream, request, go_on)?;
