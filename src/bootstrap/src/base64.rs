@@ -31,17 +31,20 @@ const fn values() -> [u8; 256] {
 /// The bytes, or `None` where a character does not belong. Missing padding and line ends are forgiven.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     let text = text.trim_end_matches(['=', '\r', '\n']).as_bytes();
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 3);
-    let mut rest = text;
     // Bodies come in one line: four characters at a time, and one by one from the first that does not belong.
-    while let Some((quad, tail)) = rest.split_first_chunk::<4>() {
-        let [a, b, c, d] = quad.map(|character| VALUES[usize::from(character)]);
+    let (quads, _) = text.as_chunks::<4>();
+    let mut bytes = vec![0; quads.len() * 3];
+    let mut done = 0;
+    for ([a, b, c, d], triple) in quads.iter().zip(bytes.as_chunks_mut::<3>().0) {
+        let [a, b, c, d] = [a, b, c, d].map(|character| VALUES[usize::from(*character)]);
         if (a | b | c | d) == NONE {
             break;
         }
-        bytes.extend_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
-        rest = tail;
+        *triple = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
+        done += 1;
     }
+    bytes.truncate(done * 3);
+    let rest = &text[done * 4..];
     let (mut group, mut bits) = (0u32, 0);
     for character in rest {
         match VALUES[usize::from(*character)] {

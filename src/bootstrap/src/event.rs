@@ -253,8 +253,12 @@ fn body(event: &Value) -> Result<Vec<u8>, NotHttp> {
 }
 
 fn body_of(body: &Value, is_base64: &Value) -> Result<Vec<u8>, NotHttp> {
-    let Some(body) = text(body) else { return Ok(Vec::new()) };
-    if *is_base64 == true { base64::decode(&body).ok_or(NotHttp::BadBase64) } else { Ok(body.into_bytes()) }
+    // Bodies are long: the text is looked at where it stands.
+    match body {
+        Value::String(body) if *is_base64 == true => base64::decode(body).ok_or(NotHttp::BadBase64),
+        Value::String(body) => Ok(body.clone().into_bytes()),
+        other => Ok(text(other).unwrap_or_default().into_bytes()),
+    }
 }
 
 impl std::fmt::Display for NotHttp {
