@@ -204,7 +204,7 @@ impl Remote {
         let mut state = self.state();
         let text = match (way, trouble) {
             (_, Trouble::Interrupted) => return,
-            (Way::Pull, Trouble::Unreachable(_) | Trouble::Slow) if state.reads => {
+            (Way::Pull, Trouble::Unreachable(_) | Trouble::Slow) | (_, Trouble::OtherRegion(_)) if state.reads => {
                 (state.reads, state.writes) = (false, false);
                 format!("the shared store {place} cannot be used: {trouble}; the build goes on without it")
             }

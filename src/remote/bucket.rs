@@ -33,6 +33,8 @@ pub(super) enum Trouble {
     Unreachable(String),
     #[error("it is too slow")]
     Slow,
+    #[error("the bucket is in {}: say so with AWS_REGION", .0.as_deref().unwrap_or("another region"))]
+    OtherRegion(Option<String>),
     #[error("{message} ({code}, HTTP {status})")]
     Refused { status: u16, code: String, message: String },
     #[error("interrupted")]
@@ -229,6 +231,9 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     match &error {
+        SdkError::ServiceError(context) if context.raw().status().as_u16() == 301 => {
+            Trouble::OtherRegion(context.raw().headers().get("x-amz-bucket-region").map(str::to_owned))
+        }
         SdkError::ServiceError(context) => Trouble::Refused {
             status: context.raw().status().as_u16(),
             code: context.err().code().unwrap_or("no code").to_owned(),

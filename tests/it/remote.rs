@@ -215,6 +215,22 @@ fn without_permission_to_write_pulling_goes_on() {
 }
 
 #[test]
+fn a_bucket_in_another_region_is_told_with_the_way_out() {
+    for (call, act) in [(Call::Get, true), (Call::Head, false)] {
+        let s3 = FakeS3::start();
+        s3.fail(call, Fault::OtherRegion("us-west-2"), 9);
+        let machine = Machine::new(&s3);
+        if act {
+            assert_eq!(machine.pull(), None);
+        }
+        machine.push("archive");
+        let lines = machine.lines();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("the bucket is in us-west-2: say so with AWS_REGION"), "{lines:?}");
+    }
+}
+
+#[test]
 fn one_that_does_not_answer_is_given_up_after_its_patience() {
     let s3 = FakeS3::start();
     s3.fail(Call::Get, Fault::Silence(Duration::from_secs(30)), 9);

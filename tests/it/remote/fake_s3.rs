@@ -24,8 +24,10 @@ pub enum Fault {
     HalfWay,
     /// One byte now and then.
     Dribble,
-    /// What is said to be in a header that this server does not know: `If-None-Match`.
+    /// The server does not know `If-None-Match`.
     NoConditions,
+    /// The bucket is in this region.
+    OtherRegion(&'static str),
 }
 
 #[derive(Clone, Debug)]
@@ -136,6 +138,9 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
         };
         let (status, headers, body) = match fault {
             Some(Fault::Refuse(status, code)) => refusal(status, code),
+            Some(Fault::OtherRegion(region)) => {
+                (301, format!("x-amz-bucket-region: {region}\r\n"), refusal(301, "PermanentRedirect").2)
+            }
             Some(Fault::Silence(time)) => {
                 std::thread::sleep(time);
                 return;
