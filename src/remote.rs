@@ -204,7 +204,9 @@ impl Remote {
         let mut state = self.state();
         let text = match (way, trouble) {
             (_, Trouble::Interrupted) => return,
-            (Way::Pull, Trouble::Unreachable(_) | Trouble::Slow) | (_, Trouble::OtherRegion(_)) if state.reads => {
+            (_, Trouble::Unreachable(_) | Trouble::NoCredentials(_) | Trouble::Slow | Trouble::OtherRegion(_))
+                if state.reads =>
+            {
                 (state.reads, state.writes) = (false, false);
                 format!("the shared store {place} cannot be used: {trouble}; the build goes on without it")
             }

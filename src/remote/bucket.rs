@@ -1,11 +1,13 @@
 //! Three calls of S3, with time limits, their answers told apart: what is there, bring it, take it.
 
+use std::error::Error;
 use std::future::Future;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -31,6 +33,8 @@ const SHA256: &str = "sha256";
 pub(super) enum Trouble {
     #[error("no answer ({0})")]
     Unreachable(String),
+    #[error("no AWS credentials are to be had ({0})")]
+    NoCredentials(String),
     #[error("it is too slow")]
     Slow,
     #[error("the bucket is in {}: say so with AWS_REGION", .0.as_deref().unwrap_or("another region"))]
@@ -170,7 +174,7 @@ impl Bucket {
         limit: Duration,
     ) -> Result<T, Trouble>
     where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
+        E: ProvideErrorMetadata + Error + 'static,
     {
         self.bounded(async { call.await.map_err(trouble) }, limit)
     }
@@ -228,7 +232,7 @@ async fn copy(mut body: ByteStream, into: &Path) -> Result<u64, Trouble> {
 
 fn trouble<E>(error: SdkError<E, HttpResponse>) -> Trouble
 where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
+    E: ProvideErrorMetadata + Error + 'static,
 {
     match &error {
         SdkError::ServiceError(context) if context.raw().status().as_u16() == 301 => {
@@ -241,6 +245,19 @@ where
         },
         SdkError::TimeoutError(_) => Trouble::Slow,
         SdkError::DispatchFailure(failure) if failure.is_timeout() => Trouble::Slow,
-        _ => Trouble::Unreachable(chain(&error)),
+        _ => match no_credentials(&error) {
+            Some(reason) => Trouble::NoCredentials(reason),
+            None => Trouble::Unreachable(chain(&error)),
+        },
     }
+}
+
+/// The reason in one line, if that is what is wrong; the SDK goes on to list each source that it asked.
+fn no_credentials(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut cause = error;
+    while !cause.is::<CredentialsError>() {
+        cause = cause.source()?;
+    }
+    let text = chain(cause);
+    Some(text.lines().next().unwrap_or_default().trim_end_matches(" Attempted:").trim_end_matches('.').to_owned())
 }

@@ -6,6 +6,10 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use phplayer::digest::Digest;
 use phplayer::progress::{Event, Reporter};
 use phplayer::remote::{Access, Named, Patience, Remote};
@@ -67,12 +71,14 @@ impl Machine {
     }
 
     fn with(s3: &FakeS3, access: Access) -> Self {
-        let config = aws_config::SdkConfig::builder()
-            .behavior_version(aws_config::BehaviorVersion::v2026_01_12())
-            .region(aws_config::Region::new("eu-west-1"))
-            .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(
-                aws_credential_types::Credentials::new(KEY, SECRET, None, None, "the test"),
-            ))
+        Self::of(s3, access, Credentials::new(KEY, SECRET, None, None, "the test"))
+    }
+
+    fn of(s3: &FakeS3, access: Access, credentials: impl ProvideCredentials + 'static) -> Self {
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
             .endpoint_url(s3.address())
             .build();
         let remote = Remote::over(&config, "s3://builds/team".parse().unwrap(), access, quick()).unwrap();
@@ -212,6 +218,35 @@ fn without_permission_to_write_pulling_goes_on() {
     Machine::new(&s3).push("archive"); // refused too
     assert_eq!(machine.pull(), None);
     assert_eq!(s3.count(Call::Get), 1, "it was asked all the same");
+}
+
+/// A chain that has asked everywhere.
+#[derive(Debug)]
+struct Nobody;
+
+impl ProvideCredentials for Nobody {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let asked = "no credentials found in chain. Attempted:\n  Environment: not set\n  Profile: none";
+        future::ProvideCredentials::ready(Err(CredentialsError::not_loaded(asked)))
+    }
+}
+
+#[test]
+fn without_credentials_it_is_said_in_one_line_and_nothing_is_asked() {
+    for pulls_first in [true, false] {
+        let s3 = FakeS3::start();
+        let machine = Machine::of(&s3, Access::ReadWrite, Nobody);
+        if pulls_first {
+            assert_eq!(machine.pull(), None);
+        }
+        machine.push("archive");
+        let lines = machine.lines();
+        assert_eq!((lines.len(), s3.count(Call::Get) + s3.count(Call::Head)), (1, 0), "{lines:?}");
+        assert!(lines[0].contains("no AWS credentials are to be had (") && !lines[0].contains('\n'), "{lines:?}");
+    }
 }
 
 #[test]
