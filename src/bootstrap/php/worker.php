@@ -211,6 +211,7 @@ function runIsolated(Bootstrap $bootstrap, callable $handler): void
             // Copies would draw the same numbers. random_int() asks the kernel, and OpenSSL notices by itself.
             mt_srand();
             answer($bootstrap, $handler, $context, $event);
+            register_shutdown_function(leave(...));
             exit(0);
         }
         if ($child === -1) {
@@ -223,6 +224,22 @@ function runIsolated(Bootstrap $bootstrap, callable $handler): void
         $bootstrap->send('D', pcntl_wifsignaled($status)
             ? 'signal ' . pcntl_wtermsig($status)
             : 'status ' . pcntl_wexitstatus($status));
+    }
+}
+
+/**
+ * The end of a process that has answered, after all other shutdown functions: objects are destructed and output is written,
+ * but PHP does not take itself apart. That would touch all that the parent has loaded, page by page, for four milliseconds.
+ */
+function leave(): void
+{
+    foreach (array_keys($GLOBALS) as $name) {
+        unset($GLOBALS[$name]);
+    }
+    while (ob_get_level() > 0 && ob_end_flush());
+    flush();
+    if (function_exists('posix_kill')) {
+        posix_kill(getmypid(), SIGKILL);
     }
 }
 

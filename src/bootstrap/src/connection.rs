@@ -173,10 +173,7 @@ fn read_reply(stream: &mut impl Read) -> io::Result<Reply> {
         input.drain(..head);
         match framing {
             Framing::Length(length) => {
-                while input.len() < length {
-                    more(stream, &mut input)?;
-                }
-                input.truncate(length);
+                read_up_to(stream, &mut input, length)?;
                 reply.body = input;
             }
             Framing::Chunked => reply.body = read_chunks(stream, input)?,
@@ -249,6 +246,16 @@ fn read_chunks(stream: &mut impl Read, mut input: Vec<u8>) -> io::Result<Vec<u8>
             Err(_) => return Err(malformed("its chunks cannot be read")),
         }
     }
+}
+
+/// Reads until `input` has exactly `length` bytes.
+fn read_up_to(stream: &mut impl Read, input: &mut Vec<u8>, length: usize) -> io::Result<()> {
+    // What a peer claims is not reserved before it comes.
+    input.reserve(length.saturating_sub(input.len()).min(HEAD_LIMIT));
+    let missing = length.saturating_sub(input.len()) as u64;
+    let read = stream.take(missing).read_to_end(input)? as u64;
+    input.truncate(length);
+    if read < missing { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
 }
 
 fn more(stream: &mut impl Read, input: &mut Vec<u8>) -> io::Result<()> {

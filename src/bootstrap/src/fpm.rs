@@ -10,9 +10,9 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::event::PollFlags;
 use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -23,6 +23,7 @@ use crate::log::{Level, Log};
 use crate::output;
 use crate::processes;
 use crate::settings::PHP;
+use crate::waiting::ready;
 
 const CONFIG: &str = "/opt/etc/php-fpm.conf";
 /// What `listen` is set to in php-fpm.conf. Nothing is made there: it is only the key under which the socket is handed over.
@@ -40,6 +41,8 @@ pub struct Fpm {
     socket: Socket,
     master: Child,
     log: Log,
+    /// Of every request: a fresh one would have to be cleared.
+    buffer: Vec<u8>,
 }
 
 /// Where the listener is reached.
@@ -76,7 +79,7 @@ impl Fpm {
         let failed = |error: io::Error| InitError::NoPhp { program: PHP.to_owned(), problem: error.to_string() };
         let (listener, socket) = listen().map_err(failed)?;
         let master = spawn(&listener, log).map_err(failed)?;
-        let mut fpm = Fpm { listener, socket, master, log: log.clone() };
+        let mut fpm = Fpm { listener, socket, master, log: log.clone(), buffer: vec![0; 64 * 1024] };
         fpm.wait_for_worker()?;
         Ok(fpm)
     }
@@ -123,36 +126,17 @@ impl Fpm {
         self.wait_for_worker()
     }
 
+    /// Sends the request and receives the answer, both as far as the socket goes: PHP may print before it has read
+    /// everything, and waiting for one of them alone could be waiting for each other.
     fn exchange(&mut self, request: &[u8], patience: Patience, output: &mut dyn FnMut(&[u8])) -> Result<(), NoAnswer> {
-        let stream = UnixStream::connect_addr(&self.socket.address).map_err(NoAnswer::Io)?;
-        stream.set_read_timeout(Some(LOOK)).map_err(NoAnswer::Io)?;
-        thread::scope(|scope| {
-            if request.len() <= WRITABLE_AT_ONCE {
-                send(&stream, request, patience.kill)?;
-            } else {
-                // PHP may print before it has read everything: reading and writing in turn could wait for each other.
-                scope.spawn(|| send(&stream, request, patience.kill));
-            }
-            let answer = self.receive(&stream, patience, output);
-            // Wakes a writer whose reader is gone.
-            let _ = stream.shutdown(std::net::Shutdown::Both);
-            answer
-        })
-    }
-
-    fn receive(
-        &mut self,
-        stream: &UnixStream,
-        patience: Patience,
-        output: &mut dyn FnMut(&[u8]),
-    ) -> Result<(), NoAnswer> {
+        let stream = self.connect()?;
+        let mut unsent = request;
         let mut decoder = Decoder::default();
         let mut ended = None;
         let mut asked = false;
-        let mut buffer = vec![0; 64 * 1024];
         while ended.is_none() {
             let limit = if asked { patience.kill } else { patience.stop };
-            let count = match self.read(stream, &mut buffer, limit) {
+            let count = match self.step(&stream, &mut unsent, limit) {
                 Err(NoAnswer::Deadline(_)) if !asked => {
                     processes::stop_descendants(Pid::from_child(&self.master));
                     asked = true;
@@ -165,7 +149,7 @@ impl Fpm {
             }
             let log = &self.log;
             decoder
-                .feed(&buffer[..count], |part| match part {
+                .feed(&self.buffer[..count], |part| match part {
                     Part::Output(bytes) => output(bytes),
                     Part::Log(bytes) => log.pass(&String::from_utf8_lossy(bytes)),
                     Part::End { served } => ended = Some(served),
@@ -179,25 +163,40 @@ impl Fpm {
         }
     }
 
-    /// Waits for bytes, until the limit and for as long as the master lives.
-    fn read(&mut self, mut stream: &UnixStream, buffer: &mut [u8], limit: Instant) -> Result<usize, NoAnswer> {
+    fn connect(&self) -> Result<UnixStream, NoAnswer> {
+        let stream = UnixStream::connect_addr(&self.socket.address).map_err(NoAnswer::Io)?;
+        stream.set_nonblocking(true).map_err(NoAnswer::Io)?;
+        Ok(stream)
+    }
+
+    /// Sends what can be sent, and waits for bytes in the buffer, until the limit and for as long as the master lives.
+    /// 0 is the end of the connection.
+    fn step(&mut self, mut stream: &UnixStream, unsent: &mut &[u8], limit: Instant) -> Result<usize, NoAnswer> {
         loop {
+            while !unsent.is_empty() {
+                match stream.write(unsent) {
+                    Ok(count) => *unsent = &unsent[count..],
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    // A peer that closed early may have answered: reading tells.
+                    Err(_) => *unsent = &[],
+                }
+            }
             let remaining = limit.saturating_duration_since(Instant::now());
             if remaining.is_zero() {
                 return Err(NoAnswer::Deadline(Stopped::Killed));
             }
-            if remaining < LOOK {
-                stream.set_read_timeout(Some(remaining)).map_err(NoAnswer::Io)?;
+            let interest = if unsent.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
+            if !ready(stream, interest, remaining.min(LOOK)).map_err(NoAnswer::Io)? {
+                if let Ok(Some(status)) = self.master.try_wait() {
+                    return Err(NoAnswer::MasterDied(status));
+                }
+                continue;
             }
-            match stream.read(buffer) {
+            match stream.read(&mut self.buffer) {
                 Ok(count) => return Ok(count),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(0),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    if let Ok(Some(status)) = self.master.try_wait() {
-                        return Err(NoAnswer::MasterDied(status));
-                    }
-                }
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
                 Err(error) => return Err(NoAnswer::Io(error)),
             }
         }
@@ -217,11 +216,8 @@ impl Fpm {
     }
 
     fn ping(&mut self) -> Result<(), NoAnswer> {
-        let stream = UnixStream::connect_addr(&self.socket.address).map_err(NoAnswer::Io)?;
-        stream.set_read_timeout(Some(LOOK)).map_err(NoAnswer::Io)?;
-        let limit = Instant::now() + START_LIMIT;
-        send(&stream, &fastcgi::ping(), limit)?;
-        match self.read(&stream, &mut [0; 64], limit)? {
+        let stream = self.connect()?;
+        match self.step(&stream, &mut fastcgi::ping().as_slice(), Instant::now() + START_LIMIT)? {
             0 => Err(NoAnswer::WorkerDied),
             _ => Ok(()),
         }
@@ -246,25 +242,6 @@ impl Drop for Fpm {
         if let Some(file) = &self.socket.file {
             let _ = fs::remove_file(file);
         }
-    }
-}
-
-/// Less than any socket buffer of Linux: a write of this many bytes never waits for the reader.
-const WRITABLE_AT_ONCE: usize = 64 * 1024;
-
-/// Writes what the socket does not take at once, too, until the limit.
-fn send(mut stream: &UnixStream, bytes: &[u8], limit: Instant) -> Result<(), NoAnswer> {
-    let remaining = limit.saturating_duration_since(Instant::now());
-    if remaining.is_zero() {
-        return Err(NoAnswer::Deadline(Stopped::Killed));
-    }
-    stream.set_write_timeout(Some(remaining)).map_err(NoAnswer::Io)?;
-    match stream.write_all(bytes) {
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-            Err(NoAnswer::Deadline(Stopped::Killed))
-        }
-        // A peer that closed early may have answered: reading tells.
-        _ => Ok(()),
     }
 }
 

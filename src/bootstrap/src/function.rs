@@ -77,13 +77,13 @@ impl Function {
         }
         let mut worker = match state {
             State::Ready(worker) => return Ok(worker),
-            State::Ending(mut worker) => match worker.receive(patience) {
-                Ok(Message::ChildEnded(_)) => return Ok(worker),
-                _ => {
-                    drop(worker);
-                    self.spawn().map_err(unusable)?
+            State::Ending(mut worker) => {
+                if child_has_ended(&mut worker, patience) {
+                    return Ok(worker);
                 }
-            },
+                drop(worker);
+                self.spawn().map_err(unusable)?
+            }
             State::Starting(worker) => worker,
             State::None => self.spawn().map_err(unusable)?,
         };
@@ -142,6 +142,19 @@ impl Answer for Function {
     fn after_restore(&mut self) -> Result<(), InitError> {
         self.load()
     }
+}
+
+/// Waits for the end of the process that has answered the event before: for half of what the present event has, then it is
+/// killed.
+fn child_has_ended(worker: &mut Worker, patience: Patience) -> bool {
+    let now = Instant::now();
+    let ended = |message| matches!(message, Ok(Message::ChildEnded(_)));
+    let half = Patience::until(now + patience.stop.saturating_duration_since(now) / 2);
+    if ended(worker.receive(half)) {
+        return true;
+    }
+    worker.kill_child();
+    ended(worker.receive(Patience::until(patience.stop)))
 }
 
 fn reported(Report { error_type, error_message, stack_trace }: Report) -> FunctionError {

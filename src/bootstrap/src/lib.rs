@@ -24,4 +24,5 @@ pub mod processes;
 pub mod response;
 pub mod runtime_api;
 pub mod settings;
+pub mod waiting;
 pub mod worker;

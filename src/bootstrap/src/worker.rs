@@ -10,6 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::event::PollFlags;
 use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
@@ -20,6 +21,7 @@ use crate::log::Log;
 use crate::output;
 use crate::processes;
 use crate::settings::{Isolation, PHP};
+use crate::waiting::ready;
 
 const SCRIPT: &str = "/opt/phplayer/worker.php";
 /// How often a wait looks whether the process still lives: a child of its own may hold the socket open after its death.
@@ -33,6 +35,10 @@ pub struct Worker {
     process: Child,
     socket: UnixStream,
     isolation: Isolation,
+    /// What was read beyond the last message.
+    ahead: Frame,
+    /// Of every read: a fresh one would have to be cleared.
+    buffer: Vec<u8>,
 }
 
 /// What the worker says.
@@ -72,6 +78,7 @@ impl Worker {
     /// Starts PHP; `Ready` is its first message.
     pub fn spawn(function: &Function, isolation: Isolation, log: &Log) -> io::Result<Self> {
         let (socket, theirs) = UnixStream::pair()?;
+        socket.set_nonblocking(true)?;
         // PHP is born with its end, under the same number; standard input stays free of our frames.
         rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?;
         let mut command = Command::new(PHP);
@@ -89,7 +96,7 @@ impl Worker {
             .stdin(Stdio::null())
             .process_group(0);
         let process = output::spawn_logged(&mut command, log)?;
-        Ok(Worker { process, socket, isolation })
+        Ok(Worker { process, socket, isolation, ahead: Frame::default(), buffer: vec![0; 64 * 1024] })
     }
 
     /// Whether the process has ended.
@@ -102,19 +109,26 @@ impl Worker {
         let mut frames = Vec::with_capacity(context.len() + event.len() + 10);
         push_frame(&mut frames, b'C', context.as_bytes());
         push_frame(&mut frames, b'V', event);
-        self.socket.set_write_timeout(Some(remaining(patience.kill)?)).map_err(Silence::Io)?;
-        match self.socket.write_all(&frames) {
-            Err(error) if is_timeout(&error) => Err(Silence::Deadline),
-            _ => Ok(()),
+        let mut unsent = frames.as_slice();
+        while !unsent.is_empty() {
+            match (&self.socket).write(unsent) {
+                Ok(count) => unsent = &unsent[count..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready(&self.socket, PollFlags::OUT, remaining(patience.kill)?.min(LOOK)).map_err(Silence::Io)?;
+                }
+                Err(_) => break,
+            }
         }
+        Ok(())
     }
 
     /// Waits for the worker's next message. One that takes too long is asked to stop, and has until the end of the
     /// patience to say where it was.
     pub fn receive(&mut self, patience: Patience) -> Result<Message, Silence> {
-        let mut frame = Frame::default();
+        let mut frame = std::mem::take(&mut self.ahead);
         match self.read(&mut frame, patience.stop) {
-            Ok(()) => message(frame),
+            Ok(()) => self.take(frame),
             Err(Silence::Deadline) if patience.stop < patience.kill => {
                 let process = Pid::from_child(&self.process);
                 match self.isolation {
@@ -123,13 +137,20 @@ impl Worker {
                     Isolation::Process => processes::stop_descendants(process),
                 }
                 self.read(&mut frame, patience.kill)?;
-                Ok(match message(frame)? {
+                Ok(match self.take(frame)? {
                     Message::Thrown(report) | Message::Fatal(report) => Message::Stopped(report),
                     other => other,
                 })
             }
             Err(silence) => Err(silence),
         }
+    }
+
+    /// The message of a complete frame; what came after it waits for the next call.
+    fn take(&mut self, frame: Frame) -> Result<Message, Silence> {
+        let (frame, ahead) = frame.split();
+        self.ahead = ahead;
+        message(frame)
     }
 
     /// Kills the process of one event.
@@ -139,31 +160,23 @@ impl Worker {
 
     /// Fills the frame, which may have begun already.
     fn read(&mut self, frame: &mut Frame, limit: Instant) -> Result<(), Silence> {
-        loop {
-            frame.make_room()?;
-            if frame.filled == frame.bytes.len() {
-                return Ok(());
-            }
-            frame.filled += self.read_some(&mut frame.bytes[frame.filled..], limit)?;
-        }
-    }
-
-    fn read_some(&mut self, buffer: &mut [u8], limit: Instant) -> Result<usize, Silence> {
-        loop {
-            self.socket.set_read_timeout(Some(remaining(limit)?.min(LOOK))).map_err(Silence::Io)?;
-            match self.socket.read(buffer) {
+        while !frame.is_complete()? {
+            match (&self.socket).read(&mut self.buffer) {
                 Ok(0) => return Err(self.ended()),
-                Ok(count) => return Ok(count),
+                Ok(count) => frame.bytes.extend_from_slice(&self.buffer[..count]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(self.ended()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if is_timeout(&error) => {
-                    if let Ok(Some(status)) = self.process.try_wait() {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let waited =
+                        ready(&self.socket, PollFlags::IN, remaining(limit)?.min(LOOK)).map_err(Silence::Io)?;
+                    if !waited && let Ok(Some(status)) = self.process.try_wait() {
                         return Err(Silence::Ended(status));
                     }
                 }
                 Err(error) => return Err(Silence::Io(error)),
             }
         }
+        Ok(())
     }
 
     /// The socket is closed: the process is at its end, and gets a moment to say how it ended.
@@ -189,27 +202,34 @@ impl Drop for Worker {
     }
 }
 
-/// Kind, length and content of a message, as far as they have come.
+/// Kind, length and content of a message, as far as they have come. The worker says nothing more before it is spoken to,
+/// but that the process of an event has ended: that begins the next frame.
 #[derive(Default)]
 struct Frame {
     bytes: Vec<u8>,
-    filled: usize,
 }
 
 impl Frame {
     const HEAD: usize = 5;
 
-    /// Makes it as long as it is known to be: the head tells the length of the rest.
-    fn make_room(&mut self) -> Result<(), Silence> {
-        let length = match self.bytes.first_chunk::<{ Self::HEAD }>() {
-            Some([_, length @ ..]) if self.filled >= Self::HEAD => u32::from_be_bytes(*length) as usize,
-            _ => 0,
-        };
-        if length > FRAME_LIMIT {
-            return Err(confused());
+    /// The length of the whole frame, once its head is there.
+    fn length(&self) -> Option<usize> {
+        let [_, length @ ..] = self.bytes.first_chunk::<{ Self::HEAD }>()?;
+        Some(Self::HEAD + u32::from_be_bytes(*length) as usize)
+    }
+
+    fn is_complete(&self) -> Result<bool, Silence> {
+        match self.length() {
+            Some(length) if length > FRAME_LIMIT => Err(confused()),
+            Some(length) => Ok(self.bytes.len() >= length),
+            None => Ok(false),
         }
-        self.bytes.resize(Self::HEAD + length, 0);
-        Ok(())
+    }
+
+    /// The frame alone, and what has come after it.
+    fn split(mut self) -> (Self, Self) {
+        let rest = self.bytes.split_off(self.length().unwrap_or(0).min(self.bytes.len()));
+        (self, Frame { bytes: rest })
     }
 }
 
@@ -248,10 +268,6 @@ fn remaining(limit: Instant) -> Result<Duration, Silence> {
         Duration::ZERO => Err(Silence::Deadline),
         remaining => Ok(remaining),
     }
-}
-
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 fn confused() -> Silence {

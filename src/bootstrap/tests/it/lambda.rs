@@ -131,9 +131,9 @@ impl Lambda {
         self.sandbox.wait().unwrap()
     }
 
-    /// The bootstrap's next call, which must come within half a minute.
+    /// The bootstrap's next call, which must come within two minutes: machines are busy.
     pub fn call(&mut self) -> Waiting {
-        for _ in 0..300 {
+        for _ in 0..1200 {
             match self.server.calls.recv_timeout(Duration::from_millis(100)) {
                 Ok(waiting) => return waiting,
                 Err(RecvTimeoutError::Timeout) => {

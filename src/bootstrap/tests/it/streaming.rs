@@ -71,7 +71,7 @@ fn a_stream_may_be_larger_than_a_response_and_of_any_bytes() {
 fn a_stream_that_fails_half_way_says_so_in_its_trailers_and_the_next_event_works() {
     let mut lambda = site(&[("PHPLAYER_STREAM", "1")]);
     for (path, kind) in [("/die", "Function.WorkerExit"), ("/loop", "Function.Timeout")] {
-        let call = lambda.invoke_bytes(url(path).to_string().as_bytes(), Duration::from_secs(2));
+        let call = lambda.invoke_bytes(url(path).to_string().as_bytes(), Duration::from_secs(4));
         assert!(parts(&call).1.starts_with(b"begun\n"), "{call:?}");
         assert_eq!(call.trailer("Lambda-Runtime-Function-Error-Type"), Some(kind));
         let body = call.trailer("Lambda-Runtime-Function-Error-Body").unwrap();
