@@ -1,12 +1,14 @@
-//! Archives: unpacking what others made without trusting it, and packing a tree into a zip that is the same every time.
+//! Archives: unpacking what others made without trusting it, and packing a tree so that the bytes are the same every time.
 
 mod pack;
+mod stow;
 mod unpack;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use pack::{Packed, pack};
+pub use stow::stow;
 pub use unpack::unpack;
 
 /// Why an archive could not be unpacked or made. `entry` is the name as it is written in the archive.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    audit, bench, build, doctor, fetch, generate, invoke, list, lock, new, plan, publish, serve, shell,
+    audit, bench, build, doctor, fetch, generate, invoke, list, lock, new, plan, publish, serve, shell, template,
 };
 use crate::console::{Console, Talk};
 use crate::failure::{Failure, Outcome};
@@ -60,6 +60,7 @@ pub enum Command {
     Publish(publish::Args),
     List(list::Args),
     Doctor(doctor::Args),
+    Template(template::Args),
     Generate(generate::Args),
 }
 
@@ -88,6 +89,7 @@ impl Cli {
             Command::Publish(args) => publish::run(args, console),
             Command::List(args) => list::run(args, console),
             Command::Doctor(args) => doctor::run(args, console),
+            Command::Template(args) => template::run(args, console),
             Command::Generate(args) => generate::run(args, <Self as clap::CommandFactory>::command(), console),
         }
     }

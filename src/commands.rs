@@ -13,6 +13,7 @@ pub mod plan;
 pub mod publish;
 pub mod serve;
 pub mod shell;
+pub mod template;
 
 mod chosen;
 mod function;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::progress::{Event, Reporter};
+use crate::progress::{Event, Reporter, Way};
 
 /// How much is said on stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -148,10 +148,27 @@ impl Reporter for Console {
                 self.end_bar(&step);
                 self.say("Failed", &format!("{step:<28} {}", seconds(elapsed)));
             }
+            Event::MoveStarted { step, way } => self.bar(&moving(&step, way), moving(&step, way)),
+            Event::Moved { step, way, size: bytes, elapsed } => {
+                self.end_bar(&moving(&step, way));
+                let verb = match way {
+                    Way::Pull => "Pull",
+                    Way::Push => "Push",
+                };
+                self.say(verb, &format!("{step:<28} {:<9} {}", seconds(elapsed), size(bytes)));
+            }
+            Event::MoveEnded { step, way } => self.end_bar(&moving(&step, way)),
             Event::Waiting { what } => self.say("Wait", &format!("another phplayer holds {what}")),
             Event::Done { verb, text } => self.say(verb, &text),
             Event::Warning { text } => self.warn(&text),
         }
+    }
+}
+
+fn moving(step: &str, way: Way) -> String {
+    match way {
+        Way::Pull => format!("pull {step}"),
+        Way::Push => format!("push {step}"),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What runs a plan's steps. The local engine needs no container and no root.
 
+pub mod exchange;
 pub mod local;
 
 use std::path::PathBuf;

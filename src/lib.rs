@@ -25,10 +25,12 @@ pub mod catalogue;
 pub mod source;
 pub mod recipe;
 
+pub mod remote;
 pub mod elf;
 pub mod archive;
 pub mod store;
 pub mod process;
 pub mod progress;
+pub mod aws;
 pub mod target;
 pub mod digest;

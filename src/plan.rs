@@ -59,6 +59,12 @@ impl Plan {
         self.steps.iter().find(|step| step.id == *id)
     }
 
+    /// What a step's key is made of.
+    pub fn inputs(&self, step: &Step) -> Inputs {
+        let keys = self.steps.iter().map(|step| (step.id.clone(), step.key)).collect();
+        step.inputs(self.target, &self.toolchain, &keys)
+    }
+
     /// Every source, each once.
     pub fn sources(&self) -> Vec<Pinned> {
         let mut seen = BTreeSet::new();

@@ -39,6 +39,22 @@ pub enum Event {
         step: String,
         elapsed: Duration,
     },
+    /// A finished step begins to come from the shared store, or to go there.
+    MoveStarted {
+        step: String,
+        way: Way,
+    },
+    Moved {
+        step: String,
+        way: Way,
+        size: u64,
+        elapsed: Duration,
+    },
+    /// It did not come about; what that means is said by a warning.
+    MoveEnded {
+        step: String,
+        way: Way,
+    },
     /// Waiting for another process of ours that holds the same lock.
     Waiting {
         what: String,
@@ -52,6 +68,13 @@ pub enum Event {
     Warning {
         text: String,
     },
+}
+
+/// From the shared store, or to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Pull,
+    Push,
 }
 
 /// Receives events from any thread; it must not block for long.

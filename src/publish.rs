@@ -16,7 +16,8 @@ mod parcel;
 mod policy;
 mod worker;
 
-pub use connection::{Connection, RegionSource, Regions, Route};
+pub use crate::aws::RegionSource;
+pub use connection::{Connection, Regions, Route};
 pub use layers::{Call, CallError};
 pub use names::{Grantee, LayerName, LayerVersionArn, NameError, Region};
 pub use pace::Pace;

@@ -63,7 +63,9 @@ impl Store {
     /// `PHPLAYER_STORE`, else `$XDG_CACHE_HOME/phplayer`, else `~/.cache/phplayer`.
     pub fn default_root() -> Result<PathBuf, StoreError> {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        // An address there names a shared store, which stands beside the folder here.
         set("PHPLAYER_STORE")
+            .filter(|folder| !folder.to_string_lossy().contains("://"))
             .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("phplayer")))
             .or_else(|| set("HOME").map(|home| home.join(".cache/phplayer")))
             .ok_or(StoreError::Homeless)

@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::audit::{self, Policy, text};
 use crate::console::{self, Console};
 use crate::digest::Digest;
+use crate::engine::exchange::Exchange;
 use crate::engine::local::{self, Workshop};
 use crate::engine::{EngineError, Tree};
 use crate::failure::{Failure, Outcome};
@@ -32,6 +33,7 @@ use super::setup;
   phplayer build --setup recipes/php-84.toml     install what this machine lacks, then build
   phplayer build                                 phplayer.toml here, or the only recipe in recipes/
   phplayer build --offline                       after `phplayer fetch`
+  phplayer build --store s3://builds/phplayer    take steps that other machines made, leave those made here
   phplayer build --sizes                         say what each extension and library adds")]
 pub struct Args {
     /// Recipes [default: phplayer.toml, or the only one in recipes/]
@@ -127,6 +129,11 @@ fn build(args: &Args, chosen: &Chosen, plan: &Plan, console: &Console) -> Result
     fs_err::create_dir_all(&folder).map_err(layer::LayerError::from).map_err(Failure::work)?;
     let before = Built::read(&folder);
 
+    let remote = args.places.remote(console)?;
+    let exchange = remote.as_ref().map(|remote| Exchange { plan, store: &store, remote, reporter: console });
+    if let Some(exchange) = exchange {
+        exchange.pull().map_err(engine_failure)?;
+    }
     let tree = match store.step(&plan.link().key) {
         Some(root) => Tree { root, ran: Vec::new() },
         None => {
@@ -137,6 +144,7 @@ fn build(args: &Args, chosen: &Chosen, plan: &Plan, console: &Console) -> Result
                 store: &store,
                 fetcher: &fetcher,
                 toolchain: &toolchain,
+                remote: remote.as_ref(),
                 reporter: console,
                 recipe: &chosen.recipe.file,
                 jobs,
@@ -144,6 +152,9 @@ fn build(args: &Args, chosen: &Chosen, plan: &Plan, console: &Console) -> Result
             local::run(plan, &workshop).map_err(engine_failure)?
         }
     };
+    if let Some(exchange) = exchange {
+        exchange.push();
+    }
 
     let mut layers = Vec::new();
     let zip = folder.join("runtime.zip");

@@ -1,23 +1,54 @@
 //! Which recipe, for which architecture, with which store: what several verbs ask alike.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use crate::catalogue::Catalogue;
+use crate::console::Console;
 use crate::failure::Failure;
 use crate::lockfile::Lockfile;
 use crate::plan::{self, Plan};
 use crate::recipe::{self, Recipe};
+use crate::remote::{Access, Location, NotALocation, Patience, Remote};
 use crate::source::Fetcher;
 use crate::store::{Store, StoreError};
 use crate::target::{Arch, Target};
 use crate::toolchain::Toolchain;
 
+/// What one `--store` names.
+#[derive(Clone, Debug)]
+pub enum StorePlace {
+    Here(PathBuf),
+    Shared(Location),
+}
+
+impl FromStr for StorePlace {
+    type Err = NotALocation;
+
+    fn from_str(text: &str) -> Result<Self, NotALocation> {
+        match text.contains("://") {
+            true => text.parse().map(Self::Shared),
+            false => Ok(Self::Here(text.into())),
+        }
+    }
+}
+
+/// The environment names no shared store.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("PHPLAYER_SHARED_STORE: {0}")]
+#[diagnostic(help("s3://BUCKET/PREFIX; another server than AWS's is named by AWS_ENDPOINT_URL_S3"))]
+struct SharedNowhere(NotALocation);
+
 /// Where things are kept and had from.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Places {
-    /// Keep sources and finished steps in this folder [default: $XDG_CACHE_HOME/phplayer]
-    #[arg(long, value_name = "DIR", env = "PHPLAYER_STORE")]
-    pub store: Option<PathBuf>,
+    /// Keep sources and finished steps in this folder [default: $XDG_CACHE_HOME/phplayer]; or, at s3://BUCKET/PREFIX,
+    /// share finished steps with other machines; may be given once for each [shared: env PHPLAYER_SHARED_STORE]
+    #[arg(long, value_name = "DIR|URL", env = "PHPLAYER_STORE")]
+    pub store: Vec<StorePlace>,
+    /// Take finished steps from the shared store and put none there: for jobs that build what nobody has read yet
+    #[arg(long, env = "PHPLAYER_STORE_READONLY", value_parser = clap::builder::FalseyValueParser::new())]
+    pub store_readonly: bool,
     /// Ask the network for nothing
     #[arg(long)]
     pub offline: bool,
@@ -30,8 +61,33 @@ pub struct Places {
 }
 
 impl Places {
+    /// Of several folders the last one counts, as with any repeated option.
     pub fn root(&self) -> Result<PathBuf, StoreError> {
-        self.store.clone().map_or_else(Store::default_root, Ok)
+        let named = self.store.iter().rev().find_map(|place| match place {
+            StorePlace::Here(folder) => Some(folder.clone()),
+            StorePlace::Shared(_) => None,
+        });
+        named.map_or_else(Store::default_root, Ok)
+    }
+
+    /// The shared store, if there is one and the network may be asked. Nothing is asked yet.
+    pub fn remote(&self, console: &Console) -> Result<Option<Remote>, Failure> {
+        let named = self.store.iter().rev().find_map(|place| match place {
+            StorePlace::Here(_) => None,
+            StorePlace::Shared(location) => Some(location.clone()),
+        });
+        let set = std::env::var("PHPLAYER_SHARED_STORE").ok().filter(|text| !text.is_empty());
+        let location = match (named, set) {
+            (Some(named), _) => named,
+            (None, Some(text)) => text.parse().map_err(|error| Failure::input(SharedNowhere(error)))?,
+            (None, None) => return Ok(None),
+        };
+        if self.offline {
+            return Ok(None);
+        }
+        let access = if self.store_readonly { Access::ReadOnly } else { Access::ReadWrite };
+        let opened = Remote::open(location, access, Patience::default());
+        Ok(opened.inspect_err(|error| console.warn(&format!("the shared store cannot be used: {error}"))).ok())
     }
 
     pub fn open(&self) -> Result<Store, Failure> {

@@ -1,11 +1,14 @@
 //! `phplayer plan`: every step, its key, and whether and why it must be built.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
 
 use crate::console::Console;
 use crate::failure::{Failure, Outcome};
 use crate::plan::{Inputs, Plan, why};
 use crate::store::Store;
+use crate::target::Arch;
 
 use super::chosen::{Chosen, Places};
 
@@ -15,13 +18,14 @@ use super::chosen::{Chosen, Places};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   phplayer plan recipes/php-84.toml
-  phplayer plan --format json | jq '.[].steps[].id'")]
+  phplayer plan --format json | jq '.[].steps[].id'
+  echo \"matrix=$(phplayer plan --format github recipes/*.toml)\" >> \"$GITHUB_OUTPUT\"")]
 pub struct Args {
     /// Recipes [default: phplayer.toml, or the only one in recipes/]
     pub recipes: Vec<PathBuf>,
     /// Build for this architecture, whatever the recipe says
     #[arg(long)]
-    pub arch: Option<crate::target::Arch>,
+    pub arch: Option<Arch>,
     #[command(flatten)]
     pub places: Places,
     /// How to answer
@@ -33,19 +37,53 @@ pub struct Args {
 pub enum Format {
     Text,
     Json,
+    /// A job matrix for a workflow: one job for each recipe and architecture
+    Github,
 }
 
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
-    let plans: Vec<Plan> = Chosen::all(&args.recipes, args.arch)?.iter().map(Chosen::plan).collect::<Result<_, _>>()?;
+    let all = Chosen::all(&args.recipes, args.arch)?;
+    let plans = || all.iter().map(Chosen::plan).collect::<Result<Vec<Plan>, _>>();
     match args.format {
-        Format::Json => console.data(&serde_json::to_string_pretty(&plans).expect("plans are plain data")),
+        // A matrix says what there is to build; what compiles it is the runners' matter.
+        Format::Github => {
+            all.iter().try_for_each(Chosen::check)?;
+            console.data(&matrix(&all));
+        }
+        Format::Json => console.data(&serde_json::to_string_pretty(&plans()?).expect("plans are plain data")),
         Format::Text => {
+            let plans = plans()?;
             // A store that was never made holds nothing: opening it would make it.
             let store = args.places.peek().map_err(Failure::machine)?;
             plans.iter().for_each(|plan| console.data(&text(plan, &store)));
         }
     }
     Ok(Outcome::Done)
+}
+
+/// One job of a workflow's matrix.
+#[derive(Serialize)]
+struct Job<'j> {
+    recipe: &'j Path,
+    arch: Arch,
+    /// GitHub's own machine of that architecture: each compiles for itself.
+    runner: &'static str,
+    /// The folder in `out/`, too.
+    name: String,
+}
+
+/// On one line, because `$GITHUB_OUTPUT` takes one line a value.
+fn matrix(all: &[Chosen]) -> String {
+    let jobs = all.iter().map(|chosen| Job {
+        recipe: &chosen.recipe.file,
+        arch: chosen.target.arch,
+        runner: match chosen.target.arch {
+            Arch::X86_64 => "ubuntu-24.04",
+            Arch::Arm64 => "ubuntu-24.04-arm",
+        },
+        name: format!("{}-{}", chosen.recipe.name.get_ref(), chosen.target.arch),
+    });
+    serde_json::json!({ "include": jobs.collect::<Vec<_>>() }).to_string()
 }
 
 fn text(plan: &Plan, store: &Store) -> String {
@@ -55,8 +93,7 @@ fn text(plan: &Plan, store: &Store) -> String {
         let state = if store.step(&step.key).is_some() {
             "in the store".to_owned()
         } else {
-            let keys = plan.steps.iter().map(|step| (step.id.clone(), step.key)).collect();
-            let now = step.inputs(plan.target, &plan.toolchain, &keys);
+            let now = plan.inputs(step);
             let before = earlier.iter().find(|before| before.kind == now.kind && before.target == now.target);
             format!("build: {}", why(&now, before))
         };

@@ -47,6 +47,7 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
         store: &store,
         fetcher: &fetcher,
         toolchain: &toolchain,
+        remote: None,
         reporter: console,
         recipe: &chosen.recipe.file,
         jobs: 1,

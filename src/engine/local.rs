@@ -4,19 +4,19 @@ mod jobs;
 mod sandbox;
 mod schedule;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::archive;
-use crate::digest::Digest;
-use crate::plan::{Plan, Step, StepId};
+use crate::plan::{Plan, Step};
 use crate::process::{self, ProcessError};
 use crate::progress::{Event, Reporter};
+use crate::remote::Remote;
 use crate::source::Fetcher;
 use crate::store::Store;
 use crate::toolchain::Toolchain;
 
+use super::exchange::{Exchange, draft_name};
 use super::{EngineError, Tree};
 use jobs::Jobs;
 use sandbox::Sandbox;
@@ -26,11 +26,20 @@ pub struct Workshop<'w> {
     pub store: &'w Store,
     pub fetcher: &'w Fetcher,
     pub toolchain: &'w Toolchain,
+    /// Where other machines leave their steps, and where they find this one's.
+    pub remote: Option<&'w Remote>,
     pub reporter: &'w dyn Reporter,
     /// The recipe's file as the user names it, for the way into a failed step.
     pub recipe: &'w Path,
     /// Processes at once, over all steps together.
     pub jobs: usize,
+}
+
+impl<'w> Workshop<'w> {
+    fn exchange(&self, plan: &'w Plan) -> Option<Exchange<'w>> {
+        let Self { store, reporter, .. } = *self;
+        self.remote.map(|remote| Exchange { plan, store, remote, reporter })
+    }
 }
 
 /// The steps whose outputs are not in the store and that the plan's end needs, in order.
@@ -49,7 +58,7 @@ pub fn outstanding<'p>(plan: &'p Plan, store: &Store) -> Vec<&'p Step> {
 }
 
 /// Runs what is outstanding. No step is run twice, whoever else works on the same store.
-pub fn run(plan: &Plan, workshop: &Workshop<'_>) -> Result<Tree, EngineError> {
+pub fn run<'p>(plan: &'p Plan, workshop: &'p Workshop<'p>) -> Result<Tree, EngineError> {
     let steps = outstanding(plan, workshop.store);
     let mut wanted = Vec::new();
     for pinned in steps.iter().flat_map(|step| &step.sources).map(|mount| &mount.pinned) {
@@ -61,32 +70,63 @@ pub fn run(plan: &Plan, workshop: &Workshop<'_>) -> Result<Tree, EngineError> {
     workshop.fetcher.fetch_all(&wanted, workshop.reporter)?;
 
     let jobs = Jobs::new(workshop.jobs).map_err(EngineError::Jobs)?;
-    let ran = schedule::run(&steps, workshop.jobs, |step, running| {
-        let _job = jobs.take().map_err(EngineError::Jobs)?;
-        workshop.reporter.event(Event::StepStarted { step: step.id.to_string(), running });
-        let start = Instant::now();
-        let result = make(plan, step, workshop, &jobs);
-        let elapsed = start.elapsed();
-        let id = step.id.to_string();
-        match &result {
-            Ok(()) => workshop.reporter.event(Event::StepFinished { step: id, elapsed }),
-            Err(_) => workshop.reporter.event(Event::StepFailed { step: id, elapsed }),
-        }
-        result.map(|()| (step.id.clone(), elapsed))
-    })?;
+    let exchange = workshop.exchange(plan);
+    let work = |hand_over: &(dyn Fn(&'p Step) + Sync)| {
+        schedule::run(&steps, workshop.jobs, |step, running| {
+            let _job = jobs.take().map_err(EngineError::Jobs)?;
+            let made = make(plan, step, workshop, &jobs, running)?;
+            if made.is_some() {
+                hand_over(step);
+            }
+            Ok::<_, EngineError>(made.map(|elapsed| (step.id.clone(), elapsed)))
+        })
+    };
+    let ran = match exchange {
+        Some(exchange) => exchange.pushing(work),
+        None => work(&|_| ()),
+    }?;
+    let ran = ran.into_iter().flatten().collect();
     let root = workshop.store.step(&plan.link().key).expect("the schedule ended well, so the link's output was kept");
     Ok(Tree { root, ran })
 }
 
-/// Runs one step and keeps its output.
-fn make(plan: &Plan, step: &Step, workshop: &Workshop<'_>, jobs: &Jobs) -> Result<(), EngineError> {
+/// Runs one step, keeps its output, and says how long it took: none if somebody else has made it meanwhile.
+fn make(
+    plan: &Plan,
+    step: &Step,
+    workshop: &Workshop<'_>,
+    jobs: &Jobs,
+    running: usize,
+) -> Result<Option<Duration>, EngineError> {
     let store = workshop.store;
-    let name = format!("{}-{}", step.id.file_name(), step.key.short());
+    let name = draft_name(step);
     let _lock = store.lock(&name, workshop.reporter)?;
     if store.step(&step.key).is_some() {
-        return Ok(());
+        return Ok(None);
     }
     let draft = store.draft(&name)?;
+    // Asked once more: another machine of the pipeline may have finished it since this build began.
+    if let Some(exchange) = workshop.exchange(plan)
+        && exchange.bring_into(step, &draft)?
+    {
+        let _ = fs_err::remove_dir_all(&draft);
+        return Ok(None);
+    }
+    let id = step.id.to_string();
+    workshop.reporter.event(Event::StepStarted { step: id.clone(), running });
+    let start = Instant::now();
+    let result = compile(plan, step, workshop, jobs, &draft);
+    let elapsed = start.elapsed();
+    workshop.reporter.event(match &result {
+        Ok(()) => Event::StepFinished { step: id, elapsed },
+        Err(_) => Event::StepFailed { step: id, elapsed },
+    });
+    result.map(|()| Some(elapsed))
+}
+
+/// Runs the step's script in its sandbox, whose folders stand in `draft`.
+fn compile(plan: &Plan, step: &Step, workshop: &Workshop<'_>, jobs: &Jobs, draft: &Path) -> Result<(), EngineError> {
+    let store = workshop.store;
     let (output, build) = (draft.join("output"), draft.join("build"));
     for folder in [&output, &build] {
         fs_err::create_dir_all(folder).map_err(|cause| store.error(cause))?;
@@ -101,18 +141,18 @@ fn make(plan: &Plan, step: &Step, workshop: &Workshop<'_>, jobs: &Jobs) -> Resul
     });
     match result {
         Ok(()) => {
-            store.keep(&step.key, &output, &inputs(plan, step))?;
-            let _ = fs_err::remove_dir_all(&draft);
+            store.keep(&step.key, &output, &plan.inputs(step))?;
+            let _ = fs_err::remove_dir_all(draft);
             Ok(())
         }
         Err(ProcessError::Interrupted) => {
-            let _ = fs_err::remove_dir_all(&draft);
+            let _ = fs_err::remove_dir_all(draft);
             Err(EngineError::Interrupted)
         }
         Err(ProcessError::Failed { log, last, .. }) => {
             let wreck = store.root().join("wrecks").join(step.key.to_string());
             let _ = fs_err::remove_dir_all(&wreck);
-            let _ = fs_err::create_dir_all(store.root().join("wrecks")).and_then(|()| fs_err::rename(&draft, &wreck));
+            let _ = fs_err::create_dir_all(store.root().join("wrecks")).and_then(|()| fs_err::rename(draft, &wreck));
             Err(failed(workshop.recipe, step, log, last))
         }
         Err(cause) => Err(EngineError::NotRun { step: step.id.clone(), cause }),
@@ -188,9 +228,4 @@ fn source_tree(pinned: &crate::source::Pinned, workshop: &Workshop<'_>) -> Resul
     store.make_source_tree(&fetched.sha256, workshop.reporter, |into| {
         archive::unpack(&fetched.path, into, 1).map_err(|cause| EngineError::Unpack { name, cause })
     })
-}
-
-fn inputs(plan: &Plan, step: &Step) -> crate::plan::Inputs {
-    let keys: BTreeMap<StepId, Digest> = plan.steps.iter().map(|step| (step.id.clone(), step.key)).collect();
-    step.inputs(plan.target, &plan.toolchain, &keys)
 }

@@ -1,12 +1,10 @@
 //! The way to AWS: the usual configuration (environment, profile, SSO, OIDC, container, instance), TLS, one runtime.
 
-use std::fmt;
 use std::future::Future;
 use std::sync::Mutex;
 
 use aws_config::identity::IdentityCache;
-use aws_config::meta::region::ProvideRegion as _;
-use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
@@ -15,14 +13,11 @@ use aws_sdk_lambda::Client;
 use aws_sdk_lambda::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_lambda::config::timeout::TimeoutConfig;
 use aws_sdk_lambda::config::{Builder, SharedHttpClient};
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use tokio::runtime::{self, Runtime};
 
+use crate::aws::{RegionSource, chain, configured_region, http_client};
+
 use super::PublishError;
-use super::layers::chain;
 use super::names::Region;
 use super::pace::Pace;
 
@@ -35,27 +30,6 @@ pub struct Route {
     pub profile: Option<String>,
     /// Where the Lambda API answers instead of AWS, `http://…` or `https://…`.
     pub endpoint: Option<String>,
-}
-
-/// Who chose the regions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RegionSource {
-    /// The user, by name.
-    Asked,
-    /// This environment variable.
-    Environment(&'static str),
-    /// The AWS profile.
-    Profile,
-}
-
-impl fmt::Display for RegionSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RegionSource::Asked => f.write_str("as asked"),
-            RegionSource::Environment(name) => f.write_str(name),
-            RegionSource::Profile => f.write_str("the AWS profile"),
-        }
-    }
 }
 
 /// Regions in the order they were named, at least one, none twice.
@@ -110,9 +84,9 @@ impl Connection {
             }
         }
         let runtime = start()?;
-        let http = http();
+        let http = http_client();
         let regions = match &route.regions[..] {
-            [] => Regions::choose(&[], runtime.block_on(configured(route.profile.as_deref())))?,
+            [] => Regions::choose(&[], runtime.block_on(configured_region(route.profile.as_deref())))?,
             asked => Regions::choose(asked, None)?,
         };
         let region = sdk_region(&regions.list[0]);
@@ -137,7 +111,7 @@ impl Connection {
 
     /// A way over a given configuration, for callers that bring their own.
     pub fn over(config: SdkConfig, regions: Regions, pace: Pace) -> Result<Self, PublishError> {
-        Ok(Self { runtime: start()?, config, http: http(), regions, pace })
+        Ok(Self { runtime: start()?, config, http: http_client(), regions, pace })
     }
 
     pub fn regions(&self) -> &Regions {
@@ -217,33 +191,6 @@ fn sdk_region(region: &Region) -> aws_config::Region {
 
 fn start() -> Result<Runtime, PublishError> {
     runtime::Builder::new_current_thread().enable_all().build().map_err(PublishError::Runtime)
-}
-
-/// rustls over ring: the SDK's own default needs a C compiler and CMake to build, and only that default would read the
-/// proxy variables by itself.
-fn http() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new().build_with_connector_fn(|settings, components| {
-        let mut connector =
-            Connector::builder().proxy_config(ProxyConfig::from_env()).tls_provider(Provider::Rustls(CryptoMode::Ring));
-        connector.set_connector_settings(settings.cloned());
-        connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
-        connector.build()
-    })
-}
-
-/// The region of the AWS configuration. The instance metadata service is not asked: where a build machine stands says
-/// nothing about where a layer belongs.
-async fn configured(profile: Option<&str>) -> Option<(String, RegionSource)> {
-    for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
-        if let Some(region) = std::env::var(name).ok().filter(|region| !region.is_empty()) {
-            return Some((region, RegionSource::Environment(name)));
-        }
-    }
-    let mut provider = ProfileFileRegionProvider::builder();
-    if let Some(profile) = profile {
-        provider = provider.profile_name(profile);
-    }
-    provider.build().region().await.map(|region| (region.to_string(), RegionSource::Profile))
 }
 
 #[cfg(test)]

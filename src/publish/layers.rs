@@ -14,6 +14,8 @@ use aws_sdk_lambda::types::{Architecture, LayerVersionContentInput, LayerVersion
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::aws::chain;
+
 use super::names::{Grantee, LayerName, LayerVersionArn};
 use super::pace::Pace;
 use super::parcel::{Content, Parcel};
@@ -128,20 +130,6 @@ fn way_out(call: Call, code: &str) -> String {
         "TooManyRequestsException" => "Lambda is throttling this account: run the same command again later".to_owned(),
         _ => "run the same command again when it is mended: what is published is not published twice".to_owned(),
     }
-}
-
-/// An error and its causes in one line, none of them twice.
-pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !line.ends_with(&text) {
-            line = format!("{line}: {text}");
-        }
-        cause = error.source();
-    }
-    line
 }
 
 /// A layer version as Lambda has it.

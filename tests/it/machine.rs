@@ -57,7 +57,7 @@ fn help_goes_to_stdout_and_every_verb_has_examples() {
     let world = World::new();
     let verbs = [
         "new", "build", "plan", "fetch", "lock", "shell", "audit", "invoke", "serve", "bench", "publish", "list",
-        "doctor", "generate",
+        "doctor", "template", "generate",
     ];
     for verb in verbs {
         let said = world.run(&[verb, "--help"]);

@@ -14,10 +14,10 @@ struct State<'s, T, E> {
 
 /// Calls `make` for each step, never before its needs, at most `workers` at once. After a failure nothing new starts;
 /// what runs is let finish, so that its output is kept. Steps stand in order of preference.
-pub(super) fn run<T: Send, E: Send>(
-    steps: &[&Step],
+pub(super) fn run<'s, T: Send, E: Send>(
+    steps: &[&'s Step],
     workers: usize,
-    make: impl Fn(&Step, usize) -> Result<T, E> + Sync,
+    make: impl Fn(&'s Step, usize) -> Result<T, E> + Sync,
 ) -> Result<Vec<T>, E> {
     let state = Mutex::new(State { waiting: steps.to_vec(), running: BTreeSet::new(), done: Vec::new(), failed: None });
     let changed = Condvar::new();
