@@ -1,4 +1,5 @@
 //! The one integration binary.
+mod apps;
 mod audit;
 mod emulator;
 mod faults;
