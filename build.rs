@@ -69,6 +69,7 @@ fn main() {
 
 /// A bootstrap that was built elsewhere: by another Rust, or on a machine of that architecture, as a release pipeline does.
 /// A wrong file stops the build: it would only fail on Lambda.
+#[expect(clippy::disallowed_methods, reason = "the build script has no fs-err, and names the file itself")]
 fn elsewhere(architecture: &Architecture, variable: &str, file: &Path) -> PathBuf {
     println!("cargo::rerun-if-changed={}", file.display());
     let Ok(file) = fs::canonicalize(file) else { panic!("{variable}: there is no {}", file.display()) };

@@ -21,10 +21,12 @@ const CFLAGS: &str = "-fno-asynchronous-unwind-tables -fno-unwind-tables -ffunct
 /// - On arm64 the code is compiled as for a position-independent executable, and linked as the other: gcc has no other way
 ///   there to reach glibc's variables through a table. Reached directly they become copies, and the copy of `environ` does
 ///   not follow `setenv` when zig has linked it. The linker takes the table's detour out where it is not needed.
+/// - `-mno-outline-atomics`: gcc would call helpers of its libgcc for atomic operations. zig's library has not all of them
+///   (`__aarch64_cas4_sync`), and PHP's configure then takes php-fpm's atomics away.
 fn cflags(arch: Arch) -> String {
     match arch {
         Arch::X86_64 => format!("-O2 -fno-pie {CFLAGS}"),
-        Arch::Arm64 => format!("-O2 -fpie {CFLAGS}"),
+        Arch::Arm64 => format!("-O2 -fpie -mno-outline-atomics {CFLAGS}"),
     }
 }
 
