@@ -6,7 +6,7 @@
 //! An [`Instance`] is one execution environment: it takes one event at a time, and survives whatever its runtime does.
 
 pub mod clock;
-mod environment;
+pub mod environment;
 pub mod example;
 pub mod front;
 pub mod function;
@@ -18,8 +18,8 @@ mod invocation;
 mod page;
 mod processes;
 mod runtime_api;
-mod sandbox;
-mod unpack;
+pub mod sandbox;
+pub mod unpack;
 mod watch;
 
 use std::io;

@@ -1,4 +1,4 @@
-//! The function that `invoke` and `serve` run: its options, and how the emulator's errors end a command.
+//! The function that `invoke`, `serve` and `bench` run: its options, and how the emulator's errors end a command.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use crate::emulator::{EmulatorError, Function, Initialization, function};
 use crate::failure::Failure;
 use crate::target::Arch;
 
-/// The function that `invoke` and `serve` run.
+/// The function that `invoke`, `serve` and `bench` run.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Function")]
 pub struct FunctionArgs {

@@ -9,16 +9,19 @@ use fs_err as fs;
 /// None where `/proc` does not tell. Costs one look at every process of the machine, well under a millisecond for a few
 /// hundred of them.
 pub fn memory(bubblewrap: u32) -> Option<u64> {
+    all(bubblewrap)?.into_iter().filter_map(proportional).reduce(|total, bytes| total + bytes)
+}
+
+/// The processes of a sandbox, but bubblewrap's own.
+pub fn all(bubblewrap: u32) -> Option<Vec<u32>> {
     let children = children()?;
     let mut waiting = first(&children, bubblewrap);
-    let mut total = None;
+    let mut found = Vec::new();
     while let Some(process) = waiting.pop() {
         waiting.extend(children.get(&process).into_iter().flatten());
-        if let Some(bytes) = proportional(process) {
-            *total.get_or_insert(0) += bytes;
-        }
+        found.push(process);
     }
-    total
+    Some(found)
 }
 
 /// The process that bubblewrap was started for.

@@ -76,6 +76,11 @@ impl Places {
         self.home.path().join("opt")
     }
 
+    /// What the sandbox has as `/tmp`.
+    pub fn tmp(&self) -> PathBuf {
+        self.home.path().join("tmp")
+    }
+
     /// What bubblewrap is told.
     fn arguments(&self) -> Vec<OsString> {
         let mut all = Arguments(Vec::new());
@@ -202,6 +207,11 @@ impl Sandbox {
     pub fn complaint(&self) -> Option<String> {
         self.flush_log();
         self.complaint.lock().ok()?.take()
+    }
+
+    /// The processes in it, as this machine numbers them. None where `/proc` does not tell.
+    pub fn processes(&self) -> Option<Vec<u32>> {
+        super::processes::all(*self.process.pids().first()?)
     }
 
     /// Bytes that its processes use now.

@@ -2,6 +2,7 @@
 mod apps;
 mod arm64;
 mod audit;
+mod bench;
 mod emulator;
 mod faults;
 mod lamp;
