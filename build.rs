@@ -1,5 +1,5 @@
 //! Builds the bootstrap, so that phplayer carries it: for the host's architecture always, for the other one where its
-//! Rust target is installed.
+//! Rust target is installed, or where one that was built elsewhere is named.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,6 +10,8 @@ use std::process::Command;
 /// An architecture of Lambda, and how Rust can make a static program for it.
 struct Architecture {
     cpu: &'static str,
+    /// Its number in an ELF header.
+    machine: u16,
     /// The end of the environment variable and of the cfg.
     name: &'static str,
     /// The linker for the gnu target where this is not the host.
@@ -17,8 +19,8 @@ struct Architecture {
 }
 
 const ARCHITECTURES: [Architecture; 2] = [
-    Architecture { cpu: "x86_64", name: "x86_64", cross_linker: "x86_64-linux-gnu-gcc" },
-    Architecture { cpu: "aarch64", name: "arm64", cross_linker: "aarch64-linux-gnu-gcc" },
+    Architecture { cpu: "x86_64", machine: 62, name: "x86_64", cross_linker: "x86_64-linux-gnu-gcc" },
+    Architecture { cpu: "aarch64", machine: 183, name: "arm64", cross_linker: "aarch64-linux-gnu-gcc" },
 ];
 
 /// Cargo tells the outer build's choices to build scripts in these; the bootstrap has its own.
@@ -42,13 +44,18 @@ fn main() {
     println!("cargo::rerun-if-changed=php-extensions");
     let host = env::var("HOST").expect("cargo sets it");
     for architecture in ARCHITECTURES {
+        let variable = format!("PHPLAYER_BOOTSTRAP_{}", architecture.name.to_uppercase());
         println!("cargo::rustc-check-cfg=cfg(bootstrap_{})", architecture.name);
+        println!("cargo::rerun-if-env-changed={variable}");
         let is_host = host.starts_with(architecture.cpu);
-        let built = target(&architecture, is_host).map(|target| build(&architecture, &target, is_host));
+        let built = match env::var_os(&variable).filter(|file| !file.is_empty()) {
+            Some(file) => Some(Ok(elsewhere(&architecture, &variable, Path::new(&file)))),
+            None => target(&architecture, is_host).map(|target| build(&architecture, &target, is_host)),
+        };
         match built {
             Some(Ok(file)) => {
                 println!("cargo::rustc-cfg=bootstrap_{}", architecture.name);
-                println!("cargo::rustc-env=PHPLAYER_BOOTSTRAP_{}={}", architecture.name.to_uppercase(), file.display());
+                println!("cargo::rustc-env={variable}={}", file.display());
             }
             Some(Err(problem)) if is_host => panic!("{problem}"),
             Some(Err(problem)) => println!("cargo::warning={problem}"),
@@ -58,6 +65,19 @@ fn main() {
             None => {}
         }
     }
+}
+
+/// A bootstrap that was built elsewhere: by another Rust, or on a machine of that architecture, as a release pipeline does.
+/// A wrong file stops the build: it would only fail on Lambda.
+#[expect(clippy::disallowed_methods, reason = "the build script has no fs-err, and names the file itself")]
+fn elsewhere(architecture: &Architecture, variable: &str, file: &Path) -> PathBuf {
+    println!("cargo::rerun-if-changed={}", file.display());
+    let Ok(file) = fs::canonicalize(file) else { panic!("{variable}: there is no {}", file.display()) };
+    let bytes = fs::read(&file).unwrap_or_default();
+    if bytes.get(..4) != Some(b"\x7fELF") || bytes.get(18..20) != Some(&architecture.machine.to_le_bytes()) {
+        panic!("{variable}: {} is no program for {}", file.display(), architecture.name);
+    }
+    file
 }
 
 /// musl where it is installed; else gnu, which can be linked statically too: with the host's linker, or a cross linker.

@@ -39,7 +39,7 @@ pub enum LayerError {
     #[diagnostic(help("look at the free space and the permissions of the output folder"))]
     Pack(#[from] ArchiveError),
     #[error("this phplayer carries no bootstrap for {arch}")]
-    #[diagnostic(help("build phplayer where Rust's target is installed: rustup target add {}-unknown-linux-musl", arch.cpu()))]
+    #[diagnostic(help("{}", bootstrap::way_out(*arch)))]
     NoBootstrap { arch: Arch },
     #[error("{} unpacks to {}, and the recipe allows {limit}", file, crate::layer::size(*unzipped))]
     #[diagnostic(help(
@@ -68,9 +68,14 @@ pub fn texts(plan: &Plan, recipe: &Recipe) -> Vec<(String, String)> {
     ]
 }
 
+/// The runtime for an architecture, or how to get it.
+pub fn bootstrap_for(arch: Arch) -> Result<&'static [u8], LayerError> {
+    bootstrap::for_arch(arch).ok_or(LayerError::NoBootstrap { arch })
+}
+
 /// `runtime.zip`: PHP, the bootstrap, configuration, manifest and bill of materials.
 pub fn runtime(plan: &Plan, recipe: &Recipe, tree: &Tree, zip: &Path) -> Result<Layer, LayerError> {
-    let bootstrap = bootstrap::for_arch(plan.target.arch).ok_or(LayerError::NoBootstrap { arch: plan.target.arch })?;
+    let bootstrap = bootstrap_for(plan.target.arch)?;
     let stage = tempfile::tempdir_in(zip.parent().unwrap_or(Path::new(".")))?;
     let root = stage.path().join("layer");
     for (path, text) in texts(plan, recipe) {

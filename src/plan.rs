@@ -1,5 +1,6 @@
 //! Every step of a build, decided, nothing done: a pure function of what was written down.
 
+mod answers;
 mod choice;
 mod order;
 mod script;

@@ -4,6 +4,8 @@
 //! cannot compile. Both facts were measured; ARCHITECTURE.md has the figures.
 
 pub mod cc;
+mod gcc;
+mod tools;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -16,37 +18,12 @@ use crate::source::{Alternative, Fetcher, Pinned, SourceError};
 use crate::store::{Store, StoreError};
 use crate::target::{Arch, Target};
 
+use gcc::Gcc;
+
+pub use tools::{cross, lacking, missing, package_of};
+
 /// The one zig that is used. Another version means other work-arounds.
 const ZIG_VERSION: &str = "0.15.2";
-
-/// Programs that every step may use, and the Debian package of each.
-pub const COMMON_TOOLS: [(&str, &str); 16] = [
-    ("bwrap", "bubblewrap"),
-    ("gcc", "gcc"),
-    ("ld", "binutils"),
-    ("ar", "binutils"),
-    ("nm", "binutils"),
-    ("objcopy", "binutils"),
-    ("make", "make"),
-    ("autoconf", "autoconf"),
-    ("automake", "automake"),
-    ("libtoolize", "libtool"),
-    ("m4", "m4"),
-    ("perl", "perl"),
-    ("pkg-config", "pkg-config"),
-    ("tar", "tar"),
-    ("sed", "sed"),
-    ("awk", "mawk"),
-];
-
-/// The Debian package of a tool that a definition asks for.
-pub fn package_of(tool: &str) -> &str {
-    match tool {
-        "tclsh" => "tcl",
-        "pip" => "python3-pip",
-        other => COMMON_TOOLS.iter().find(|(known, _)| *known == other).map_or(other, |(_, package)| package),
-    }
-}
 
 /// A compiler and linker that stand ready.
 #[derive(Clone, Debug)]
@@ -57,15 +34,6 @@ pub struct Toolchain {
     bwrap: PathBuf,
     /// This program itself: inside the sandbox it is `cc`.
     phplayer: PathBuf,
-}
-
-#[derive(Clone, Debug)]
-struct Gcc {
-    program: PathBuf,
-    version: String,
-    /// gcc's own headers (`stddef.h` and the like): the only ones of the host that a step sees.
-    headers: PathBuf,
-    binutils: String,
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -79,8 +47,8 @@ pub enum ToolchainError {
     #[error("the local engine runs on Linux only")]
     #[diagnostic(help("build with `--engine container`"))]
     NotLinux,
-    #[error("the local engine here builds for {host}, not for {wanted}")]
-    #[diagnostic(help("build on a {wanted} machine"))]
+    #[error("the local engine on {host} does not build for {wanted}")]
+    #[diagnostic(help("build on a {wanted} machine; from x86_64 it builds for both"))]
     OtherArch { host: Arch, wanted: Arch },
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -103,7 +71,7 @@ fn way_out(packages: &[String]) -> String {
 impl Toolchain {
     /// What it will be called, asked of the machine alone: no zig needs to be there for a plan.
     pub fn identity(target: Target) -> Result<String, ToolchainError> {
-        Ok(Gcc::find(target)?.identity())
+        Ok(Gcc::find(target)?.identity(target))
     }
 
     /// Finds gcc, and gets zig into the store.
@@ -136,70 +104,16 @@ impl Toolchain {
 
     /// Variables of every step. The cache of zig's own parts is shared, that of single links is not kept.
     pub fn environment(&self) -> Vec<(&'static str, OsString)> {
-        let triple = self.target.arch.triple();
-        vec![
+        let mut all = vec![
             ("PATH", "/toolchain/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin".into()),
             ("CC", "/toolchain/bin/cc".into()),
             ("CXX", "/toolchain/bin/c++".into()),
-            ("AR", "ar".into()),
-            ("LD", "ld".into()),
-            ("NM", "nm".into()),
-            ("OBJCOPY", "objcopy".into()),
-            ("BUILD", triple.into()),
-            ("RUN", "".into()),
-            (cc::GCC, self.gcc.program.clone().into_os_string()),
-            (cc::GCC_HEADERS, self.gcc.headers.clone().into_os_string()),
-            (cc::ZIG_TARGET, self.target.zig().into()),
-            (cc::GLIBC_MINOR, self.target.base.glibc_minor().to_string().into()),
             ("ZIG_GLOBAL_CACHE_DIR", "/toolchain/cache".into()),
             ("ZIG_LOCAL_CACHE_DIR", "/tmp/zig".into()),
-        ]
+        ];
+        all.extend(self.gcc.environment(self.target));
+        all
     }
-}
-
-impl Gcc {
-    fn find(target: Target) -> Result<Self, ToolchainError> {
-        if !cfg!(target_os = "linux") {
-            return Err(ToolchainError::NotLinux);
-        }
-        if target.arch != Arch::host() {
-            return Err(ToolchainError::OtherArch { host: Arch::host(), wanted: target.arch });
-        }
-        let lacking = lacking(&[]);
-        if !lacking.is_empty() {
-            return Err(missing(&lacking));
-        }
-        let program = process::find("gcc").ok_or_else(|| missing(&["gcc".to_owned()]))?;
-        let ask = |argument: &str| process::answer("gcc", &[argument]).unwrap_or_default();
-        let version = ask("-dumpfullversion");
-        let major: u32 = version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
-        if major < 12 {
-            return Err(ToolchainError::OldGcc { version });
-        }
-        let headers = PathBuf::from(ask("-print-file-name=include"));
-        let binutils = process::answer("ld", &["--version"]).unwrap_or_default();
-        let binutils =
-            binutils.lines().next().and_then(|line| line.split(' ').next_back()).unwrap_or("unknown").to_owned();
-        Ok(Self { program, version, headers, binutils })
-    }
-
-    fn identity(&self) -> String {
-        format!("gcc {}, binutils {}, zig {ZIG_VERSION}, rules {}", self.version, self.binutils, cc::rules())
-    }
-}
-
-/// The tools of the common ones, and of `extra`, that this machine does not have.
-pub fn lacking(extra: &[String]) -> Vec<String> {
-    let common = COMMON_TOOLS.iter().map(|(tool, _)| (*tool).to_owned());
-    common.chain(extra.iter().cloned()).filter(|tool| process::find(tool).is_none()).collect()
-}
-
-/// The error that names them, with their packages.
-pub fn missing(tools: &[String]) -> ToolchainError {
-    let mut packages: Vec<String> = tools.iter().map(|tool| package_of(tool).to_owned()).collect();
-    packages.sort();
-    packages.dedup();
-    ToolchainError::Missing { tools: tools.to_vec(), packages }
 }
 
 /// zig as a source: upstream's archive, or the same files as a wheel of the Python registry.
@@ -260,14 +174,5 @@ mod tests {
     #[test]
     fn zigs_digests_are_digests() {
         assert!(!zig_pinned().alternatives.is_empty());
-    }
-
-    #[test]
-    fn what_is_missing_is_named_with_its_packages() {
-        let error = missing(&["ld".to_owned(), "ar".to_owned(), "tclsh".to_owned()]);
-        match error {
-            ToolchainError::Missing { packages, .. } => assert_eq!(packages, ["binutils", "tcl"]),
-            other => panic!("unexpected: {other}"),
-        }
     }
 }

@@ -95,10 +95,16 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     let mut built = Vec::new();
     let mut outcome = Outcome::Done;
     for chosen in &all {
+        layer::bootstrap_for(chosen.target.arch).map_err(Failure::machine)?;
         let mut tools = chosen.catalogue_tools();
+        tools.extend(toolchain::cross(chosen.target.arch));
         if let Some(project) = project(chosen, args.allow_unlocked) {
             project.check().map_err(vendor_failure)?;
             tools.push("composer".to_owned());
+            if chosen.target.arch != Arch::host() {
+                // Without one of the machine's own, Composer would run with the layer's PHP, which does not run here.
+                tools.push("php".to_owned());
+            }
         }
         if !zig_is_at_hand(&args.places) {
             tools.push("pip".to_owned());

@@ -15,8 +15,12 @@ use super::chosen::Places;
 #[command(after_help = "Ends with 3 when something that a build needs is missing.
 
 Examples:
-  phplayer doctor")]
+  phplayer doctor
+  phplayer doctor --arch arm64        what a build for Graviton needs here")]
 pub struct Args {
+    /// Check for builds for this architecture [default: this machine's]
+    #[arg(long)]
+    pub arch: Option<Arch>,
     #[command(flatten)]
     pub places: Places,
 }
@@ -40,7 +44,8 @@ struct Sick {
 }
 
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
-    let mut lines = vec![tools(), compiler(), sandbox(), store(&args.places), zig(&args.places), engine()];
+    let arch = args.arch.unwrap_or(Arch::host());
+    let mut lines = vec![tools(arch), compiler(arch), sandbox(), store(&args.places), zig(&args.places), engine()];
     lines.extend(bootstraps());
     lines.push(optional("composer", "vendor.zip", "apt-get install composer"));
     let mut text = String::new();
@@ -60,11 +65,12 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     }
 }
 
-fn tools() -> Line {
-    match toolchain::lacking(&[]) {
+fn tools(arch: Arch) -> Line {
+    match toolchain::lacking(&toolchain::cross(arch)) {
         lacking if lacking.is_empty() => Line::Ok("build tools".to_owned()),
         lacking => {
             let mut packages: Vec<&str> = lacking.iter().map(|tool| toolchain::package_of(tool)).collect();
+            packages.sort_unstable();
             packages.dedup();
             Line::Fail(
                 format!("build tools: no {}", lacking.join(", ")),
@@ -74,11 +80,12 @@ fn tools() -> Line {
     }
 }
 
-fn compiler() -> Line {
-    match Toolchain::identity(Target { arch: Arch::host(), base: Base::default() }) {
+fn compiler(arch: Arch) -> Line {
+    match Toolchain::identity(Target { arch, base: Base::default() }) {
         Ok(identity) => Line::Ok(format!("toolchain: {identity}")),
         Err(error) => {
-            Line::Fail(format!("toolchain: {error}"), "apt-get install gcc binutils (gcc 12 or newer)".to_owned())
+            let mend = miette::Diagnostic::help(&error).map(|help| help.to_string());
+            Line::Fail(format!("toolchain: {error}"), mend.unwrap_or_default())
         }
     }
 }
@@ -126,7 +133,7 @@ fn bootstraps() -> Vec<Line> {
         Some(bytes) => Line::Ok(format!("bootstrap for {arch}: {} kB", bytes.len() / 1000)),
         None => {
             let what = format!("bootstrap for {arch}: not carried by this phplayer");
-            Line::Warn(what, format!("rustup target add {}-unknown-linux-musl, then build phplayer anew", arch.cpu()))
+            Line::Warn(what, bootstrap::way_out(arch))
         }
     };
     Arch::ALL.map(line).into()

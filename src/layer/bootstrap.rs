@@ -20,6 +20,16 @@ pub fn for_arch(arch: Arch) -> Option<&'static [u8]> {
     }
 }
 
+/// How to get a phplayer that carries it.
+pub fn way_out(arch: Arch) -> String {
+    let variable = format!("PHPLAYER_BOOTSTRAP_{}", arch.name().to_uppercase());
+    format!(
+        "`rustup target add {}-unknown-linux-musl`, then build phplayer anew; or build it with {variable} naming a \
+         bootstrap that was built elsewhere: README.md, \"Graviton\"",
+        arch.cpu()
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

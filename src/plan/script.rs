@@ -6,16 +6,29 @@ use crate::catalogue::{Build, Extension, Library, Patch, PhpSeries};
 use crate::digest::Digest;
 use crate::recipe::{Recipe, Sapi};
 use crate::source::Pinned;
-use crate::target::Target;
+use crate::target::{Arch, Target};
 
+use super::answers::answers;
 use super::step::{SourceMount, Step, StepId};
 
 /// - Sections of their own let the link drop what nothing uses; hidden symbols keep the archives from meeting by accident.
+/// - No unwind tables: C does not unwind, and they are another 1.7 MB.
+const CFLAGS: &str = "-fno-asynchronous-unwind-tables -fno-unwind-tables -ffunction-sections -fdata-sections \
+                      -fvisibility=hidden -fstack-protector-strong -fno-ident";
+
 /// - Not position-independent: 79,000 relocations less at every start, and 2 MB less to read. What it costs: the
 ///   executable's own addresses are not randomised; stack, heap and libraries still are.
-/// - No unwind tables: C does not unwind, and they are another 1.7 MB.
-const CFLAGS: &str = "-O2 -fno-pie -fno-asynchronous-unwind-tables -fno-unwind-tables -ffunction-sections -fdata-sections \
-                      -fvisibility=hidden -fstack-protector-strong -fno-ident";
+/// - On arm64 the code is compiled as for a position-independent executable, and linked as the other: gcc has no other way
+///   there to reach glibc's variables through a table. Reached directly they become copies, and the copy of `environ` does
+///   not follow `setenv` when zig has linked it. The linker takes the table's detour out where it is not needed.
+/// - `-mno-outline-atomics`: gcc would call helpers of its libgcc for atomic operations. zig's library has not all of them
+///   (`__aarch64_cas4_sync`), and PHP's configure then takes php-fpm's atomics away.
+fn cflags(arch: Arch) -> String {
+    match arch {
+        Arch::X86_64 => format!("-O2 -fno-pie {CFLAGS}"),
+        Arch::Arm64 => format!("-O2 -fpie -mno-outline-atomics {CFLAGS}"),
+    }
+}
 
 /// Flags of the one executable. `-s`: nothing reads symbols on Lambda, and they are a third of the file.
 const LDFLAGS: &str = "-no-pie -s -Wl,--gc-sections -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--as-needed";
@@ -40,14 +53,12 @@ fn mounted(pinned: Pinned, at: &str) -> SourceMount {
 
 fn environment(target: Target, libraries: &[String]) -> BTreeMap<String, String> {
     let pkg_config: Vec<String> = libraries.iter().map(|name| format!("/deps/{name}/lib/pkgconfig")).collect();
-    BTreeMap::from(
-        [
-            ("CFLAGS", CFLAGS.to_owned()),
-            ("HOST", target.arch.triple().to_owned()),
-            ("PKG_CONFIG_LIBDIR", pkg_config.join(":")),
-        ]
-        .map(|(name, value)| (name.to_owned(), value)),
-    )
+    let common = [
+        ("CFLAGS", cflags(target.arch)),
+        ("HOST", target.arch.triple().to_owned()),
+        ("PKG_CONFIG_LIBDIR", pkg_config.join(":")),
+    ];
+    common.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(answers(target.arch)).collect()
 }
 
 /// `lib:NAME`: the definition's own script, between the same first and last lines for all.
@@ -55,7 +66,10 @@ pub(super) fn library(library: &Library, pinned: Pinned, target: Target, needed:
     let id = StepId::Library(library.name.clone());
     let mut environment = environment(target, needed);
     environment.insert("PREFIX".to_owned(), id.place());
-    environment.insert("CFLAGS".to_owned(), format!("{CFLAGS} {}", library.cflags.join(" ")).trim_end().to_owned());
+    environment.insert(
+        "CFLAGS".to_owned(),
+        format!("{} {}", cflags(target.arch), library.cflags.join(" ")).trim_end().to_owned(),
+    );
     environment.extend(library.environment(target.arch));
     let script = format!("set -eu\n{}\n", library.build.trim());
     let needs = needed.iter().map(|name| StepId::Library(name.clone())).collect();

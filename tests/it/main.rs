@@ -1,5 +1,6 @@
 //! The one integration binary.
 mod apps;
+mod arm64;
 mod audit;
 mod bench;
 mod emulator;
