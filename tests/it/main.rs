@@ -1,5 +1,6 @@
 //! The one integration binary.
 mod audit;
+mod container;
 mod emulator;
 mod faults;
 mod lamp;
