@@ -183,34 +183,16 @@ fn failure(site: &Site<'_>, failed: Option<Failed>, last: Vec<String>, log: Path
     match failed {
         Some(failed) => match (lacks(&failed.last), failed.part) {
             (Some(tools), _) => EngineError::BaseLacks { base: site.image.base.clone(), image: image(), tools },
+            (None, Part::Image) => {
+                EngineError::NoImage { image: image(), pinned: site.image.pinned, last: failed.last }
+            }
             (None, Part::SetUp) => EngineError::SetUp { image: image(), last: failed.last, log },
             (None, Part::Step(step)) => {
                 EngineError::Stage { step, recipe: site.recipe.to_owned(), last: failed.last, log }
             }
         },
-        None if last.iter().any(|line| line.contains(&image()) && unresolved(line)) => {
-            EngineError::NoImage { image: image(), pinned: site.image.pinned, last }
-        }
         None => EngineError::BuilderDied { builder: site.builder.to_string(), last, log },
     }
-}
-
-/// What builders say of an image that they cannot have.
-fn unresolved(line: &str) -> bool {
-    let line = line.to_lowercase();
-    [
-        "not found",
-        "failed to resolve",
-        "failed to do request",
-        "does not exist",
-        "unable to",
-        "denied",
-        "no such",
-        "error: ",
-        "failed to load",
-    ]
-    .iter()
-    .any(|word| line.contains(word))
 }
 
 /// Gives each line of a growing file to `line`, until `ended`; what came last too.

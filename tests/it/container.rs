@@ -20,9 +20,28 @@ glibc = "2.34"
 policy = "al2023"
 "#;
 
-/// A world whose PATH has the fake builder alone, and whose PHP is one small archive.
+/// A world whose PATH has the fake builder alone, and whose PHP is tiny.
 struct Place {
     world: World,
+}
+
+/// A PHP 8.4.99 of a few lines in tests/fixtures/tiny-php, which the same step scripts make in seconds; `sources` has its
+/// archive.
+fn tiny_php(world: &World) {
+    let archive = world.path("sources/php-8.4.99.tar.gz");
+    fs_err::create_dir_all(archive.parent().unwrap()).unwrap();
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+    let packed = Command::new("tar").args(["-C", fixtures, "-czf"]).arg(&archive).arg("tiny-php").status();
+    assert!(packed.unwrap().success());
+    let sha256 = Digest::of_file(&archive).unwrap();
+    let url = "http://127.0.0.1:9/php-8.4.99.tar.gz";
+    world.write(
+        "php-extensions/php/8.4.toml",
+        &format!(
+            "series = \"8.4\"\nlicense = \"PHP-3.01\"\nbuiltin = []\n[[release]]\nversion = \"8.4.99\"\n\
+             [[release.source]]\nsha256 = \"{sha256}\"\nurls = [\"{url}\"]\n"
+        ),
+    );
 }
 
 impl Place {
@@ -40,21 +59,7 @@ impl Place {
                 .unwrap();
             fs_err::os::unix::fs::symlink(real, world.path("bin").join(tool)).unwrap();
         }
-        world.write("php-src/configure", "#!/bin/sh\n");
-        let archive = world.path("sources/php-8.4.99.tar.gz");
-        fs_err::create_dir_all(archive.parent().unwrap()).unwrap();
-        let packed =
-            Command::new("tar").args(["-czf"]).arg(&archive).arg("php-src").current_dir(world.path(".")).status();
-        assert!(packed.unwrap().success());
-        let sha256 = Digest::of_file(&archive).unwrap();
-        let url = "http://127.0.0.1:9/php-8.4.99.tar.gz";
-        world.write(
-            "php-extensions/php/8.4.toml",
-            &format!(
-                "series = \"8.4\"\nlicense = \"PHP-3.01\"\nbuiltin = []\n[[release]]\nversion = \"8.4.99\"\n\
-                 [[release.source]]\nsha256 = \"{sha256}\"\nurls = [\"{url}\"]\n"
-            ),
-        );
+        tiny_php(&world);
         world.write("bases/tiny.toml", BASE);
         world.write("phplayer.toml", RECIPE);
         let place = Self { world };

@@ -17,6 +17,8 @@ const LAST_LINES: usize = 25;
 /// What a piece of the build is to us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
+    /// Asking the registry what the base image is; no step of ours, but it may fail.
+    Image,
     SetUp,
     Step(StepId),
 }
@@ -133,6 +135,9 @@ impl<'w> Watch<'w> {
                 self.begin(&vertex.digest, &vertex.name);
             }
             if !vertex.error.is_empty() {
+                if self.vertices.get(&vertex.digest).is_some_and(|known| known.part == Some(Part::Image)) {
+                    self.output(&vertex.digest, &vertex.error);
+                }
                 self.broke(&vertex.digest);
             } else if vertex.cached {
                 self.was_cached(&vertex.digest);
@@ -155,7 +160,11 @@ impl<'w> Watch<'w> {
         } else if let Some(time) = said.strip_prefix("DONE ") {
             let seconds = time.trim_end_matches('s').parse().ok().map(Duration::from_secs_f64);
             self.done(number, seconds);
-        } else if said.starts_with("ERROR") {
+        } else if let Some(why) = said.strip_prefix("ERROR: ") {
+            // Of a step it says no more than the exit code; of an image it is all that is said.
+            if self.vertices.get(number).is_some_and(|vertex| vertex.part == Some(Part::Image)) {
+                self.output(number, why);
+            }
             self.broke(number);
         } else {
             let text =
@@ -180,16 +189,16 @@ impl<'w> Watch<'w> {
         if self.vertices.contains_key(key) {
             return;
         }
-        let part = name
-            .strip_prefix('[')
-            .and_then(|rest| rest.split_once("] "))
-            .filter(|(_, command)| command.starts_with("RUN"))
-            .and_then(|(place, _)| place.split(' ').next())
-            .and_then(|stage| self.stages.iter().find(|(known, _)| known == stage))
-            .map(|(_, part)| part.clone());
-        if let Some(part) = &part {
+        let image = name.starts_with("[internal] load metadata for ").then_some(Part::Image);
+        let step = || {
+            let (place, command) = name.strip_prefix('[')?.split_once("] ")?;
+            let stage = place.split(' ').next().filter(|_| command.starts_with("RUN"))?;
+            self.stages.iter().find(|(known, _)| known == stage).map(|(_, part)| part.clone())
+        };
+        let part = image.or_else(step);
+        if let Some(step) = part.as_ref().and_then(shown) {
             self.running += 1;
-            self.reporter.event(Event::StepStarted { step: shown(part), running: self.running });
+            self.reporter.event(Event::StepStarted { step, running: self.running });
         }
         let vertex = Vertex { part, since: Instant::now(), open: true, last: VecDeque::new() };
         self.vertices.insert(key.to_owned(), vertex);
@@ -207,14 +216,16 @@ impl<'w> Watch<'w> {
         let vertex = self.vertices.get_mut(key).filter(|vertex| vertex.open)?;
         vertex.open = false;
         let part = vertex.part.clone()?;
-        self.running = self.running.saturating_sub(1);
+        self.running = self.running.saturating_sub(usize::from(shown(&part).is_some()));
         Some((part, vertex.since.elapsed(), vertex.last.iter().cloned().collect()))
     }
 
     fn done(&mut self, key: &str, told: Option<Duration>) {
         if let Some((part, watched, _)) = self.close(key) {
             let elapsed = told.unwrap_or(watched);
-            self.reporter.event(Event::StepFinished { step: shown(&part), elapsed });
+            if let Some(step) = shown(&part) {
+                self.reporter.event(Event::StepFinished { step, elapsed });
+            }
             if let Part::Step(id) = part {
                 self.ran.push((id, elapsed));
             }
@@ -223,7 +234,9 @@ impl<'w> Watch<'w> {
 
     fn was_cached(&mut self, key: &str) {
         if let Some((part, ..)) = self.close(key) {
-            self.reporter.event(Event::StepCached { step: shown(&part) });
+            if let Some(step) = shown(&part) {
+                self.reporter.event(Event::StepCached { step });
+            }
             self.cached += usize::from(matches!(part, Part::Step(_)));
         }
     }
@@ -231,16 +244,20 @@ impl<'w> Watch<'w> {
     /// BuildKit cancels what runs beside a failing step, and calls that an error too: the first one counts.
     fn broke(&mut self, key: &str) {
         if let Some((part, elapsed, last)) = self.close(key) {
-            self.reporter.event(Event::StepFailed { step: shown(&part), elapsed });
+            if let Some(step) = shown(&part) {
+                self.reporter.event(Event::StepFailed { step, elapsed });
+            }
             self.failed.get_or_insert(Failed { part, last });
         }
     }
 }
 
-fn shown(part: &Part) -> String {
+/// The name that people see, of what is work.
+fn shown(part: &Part) -> Option<String> {
     match part {
-        Part::SetUp => "base".to_owned(),
-        Part::Step(id) => id.to_string(),
+        Part::Image => None,
+        Part::SetUp => Some("base".to_owned()),
+        Part::Step(id) => Some(id.to_string()),
     }
 }
 
@@ -323,6 +340,15 @@ ERROR: failed to solve
         assert_eq!(events, ["start lib:curl 1", "cached lib:curl", "start lib:zlib 1", "failed lib:zlib"]);
         assert_eq!(failed.expect("one failed").last, ["no space"]);
         assert_eq!(rest, ["ERROR: failed to solve"]);
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_had_is_no_failing_step() {
+        let text = "#3 [internal] load metadata for reg/b:1\n#3 sha256:913f\n#3 ERROR: reg/b:1: not found\n";
+        let (events, failed, _) = watched(Progress::Plain, text, false);
+        assert_eq!(events, [""; 0]);
+        let failed = failed.expect("it failed");
+        assert_eq!((failed.part, failed.last), (Part::Image, vec!["reg/b:1: not found".to_owned()]));
     }
 
     #[test]
