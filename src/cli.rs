@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{audit, build, doctor, fetch, generate, invoke, list, lock, new, plan, publish, serve, shell};
+use crate::commands::{
+    audit, bench, build, doctor, fetch, generate, invoke, list, lock, new, plan, publish, serve, shell,
+};
 use crate::console::{Console, Talk};
 use crate::failure::{Failure, Outcome};
 
@@ -54,6 +56,7 @@ pub enum Command {
     Audit(audit::Args),
     Invoke(invoke::Args),
     Serve(serve::Args),
+    Bench(bench::Args),
     Publish(publish::Args),
     List(list::Args),
     Doctor(doctor::Args),
@@ -81,6 +84,7 @@ impl Cli {
             Command::Audit(args) => audit::run(args, console),
             Command::Invoke(args) => invoke::run(args, console),
             Command::Serve(args) => serve::run(args, console),
+            Command::Bench(args) => bench::run(args, console),
             Command::Publish(args) => publish::run(args, console),
             Command::List(args) => list::run(args, console),
             Command::Doctor(args) => doctor::run(args, console),

@@ -1,5 +1,6 @@
 //! One file a verb: its arguments, and a function that reads like its help text.
 pub mod audit;
+pub mod bench;
 pub mod build;
 pub mod doctor;
 pub mod fetch;

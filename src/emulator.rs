@@ -1,34 +1,42 @@
 //! AWS Lambda on this machine: packed layers at `/opt`, a function at `/var/task`, the Runtime API between us and it.
 //!
 //! ```text
-//! HTTP ──gateway──▶ http_api ──event──▶ Instance ──▶ RuntimeApi ◀── bootstrap, in its Sandbox
+//! HTTP ──gateway──▶ Front ──event──▶ Instance ──▶ RuntimeApi ◀── bootstrap, in its Sandbox
 //! ```
 //! An [`Instance`] is one execution environment: it takes one event at a time, and survives whatever its runtime does.
 
 pub mod clock;
-mod environment;
+pub mod environment;
+pub mod example;
+pub mod front;
 pub mod function;
 pub mod gateway;
+pub mod history;
 pub mod http;
-pub mod http_api;
 mod instance;
 mod invocation;
-mod memory;
+mod page;
+mod processes;
 mod runtime_api;
-mod sandbox;
-mod unpack;
+pub mod sandbox;
+pub mod unpack;
+mod watch;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use function::Function;
-pub use instance::{Instance, InvokeOptions};
+pub use example::Example;
+pub use front::Front;
+pub use function::{Function, Initialization};
+pub use instance::{Instance, InvokeOptions, ResponseStream};
 pub use invocation::{Exit, Invocation, Outcome};
 
 /// A synchronous request or response, in bytes: 6 MiB and the 100 that Lambda adds.
 pub const PAYLOAD_LIMIT: u64 = 6_291_556;
+/// A streamed response, in bytes.
+pub const STREAM_LIMIT: u64 = 200 * 1024 * 1024;
 
 /// Receives each line of the log, without its end: the function's output and Lambda's own lines, in order. Called from
 /// several threads.

@@ -9,6 +9,7 @@ pub mod failure;
 pub mod console;
 
 pub mod publish;
+pub mod bench;
 pub mod emulator;
 pub mod audit;
 

@@ -1,4 +1,5 @@
-//! The program: as `cc` it is the steps' compiler, else it reads the command line, runs the verb, and shows one failure.
+//! The program: as `cc` it is the steps' compiler, in the bench's sandboxes what is measured beside the function, else it
+//! reads the command line, runs the verb, and shows one failure.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -6,11 +7,15 @@ use std::process::ExitCode;
 use clap::Parser;
 use phplayer::cli::Cli;
 use phplayer::failure::Kind;
-use phplayer::{process, toolchain};
+use phplayer::{bench, process, toolchain};
 
 fn main() -> ExitCode {
-    if let Some(language) = std::env::args_os().next().and_then(|name| toolchain::cc::role(&name)) {
+    let called = std::env::args_os().next().unwrap_or_default();
+    if let Some(language) = toolchain::cc::role(&called) {
         return toolchain::cc::main(language);
+    }
+    if let Some(role) = bench::role::Role::of(&called) {
+        return bench::role::main(role);
     }
     // A path or a command in a message is there to be copied: no line is broken.
     let hook = miette::set_hook(Box::new(|_| {

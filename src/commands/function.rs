@@ -1,4 +1,4 @@
-//! The function that `invoke` and `serve` run: its options, and how the emulator's errors end a command.
+//! The function that `invoke`, `serve` and `bench` run: its options, and how the emulator's errors end a command.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -8,11 +8,11 @@ use std::time::Duration;
 use clap::ValueEnum;
 use miette::Diagnostic;
 
-use crate::emulator::{EmulatorError, Function, function};
+use crate::emulator::{EmulatorError, Function, Initialization, function};
 use crate::failure::Failure;
 use crate::target::Arch;
 
-/// The function that `invoke` and `serve` run.
+/// The function that `invoke`, `serve` and `bench` run.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Function")]
 pub struct FunctionArgs {
@@ -36,13 +36,17 @@ pub struct FunctionArgs {
     #[arg(long, value_name = "MB", default_value = "1024", value_parser = clap::value_parser!(u32).range(128..=10_240))]
     memory: u32,
 
-    /// An environment variable; without a value it is taken from here
+    /// An environment variable, AWS_LAMBDA_LOG_FORMAT and the like too; without a value it is taken from here
     #[arg(long = "env", value_name = "NAME[=VALUE]")]
     env: Vec<String>,
 
     /// How the runtime treats events (PHPLAYER_MODE) [default: what the handler is]
     #[arg(long, value_enum)]
     mode: Option<Mode>,
+
+    /// Run it with SnapStart: initialised, kept at /runtime/restore/next, restored
+    #[arg(long)]
+    snap_start: bool,
 
     /// The function's name
     #[arg(long, value_name = "NAME", default_value = "function")]
@@ -100,6 +104,7 @@ impl FunctionArgs {
             memory_mb: self.memory,
             name: self.name.clone(),
             region: self.region.clone(),
+            initialization: if self.snap_start { Initialization::SnapStart } else { Initialization::OnDemand },
             env,
         })
     }

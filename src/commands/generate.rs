@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap_complete::Shell;
 
 use crate::audit::Reports;
+use crate::bench::Report;
 use crate::catalogue::{BaseImage, Extension, Library, PhpSeries};
 use crate::console::Console;
 use crate::failure::{Failure, Outcome};
@@ -46,6 +47,7 @@ pub enum Of {
     Plan,
     Audit,
     Manifest,
+    Bench,
 }
 
 /// The folder for the pages cannot be written.
@@ -87,6 +89,7 @@ fn schema(of: Of) -> String {
         Of::Plan => schemars::schema_for!(Vec<Plan>),
         Of::Manifest => schemars::schema_for!(Manifest),
         Of::Audit => return Reports::schema(),
+        Of::Bench => return Report::schema(),
     };
     serde_json::to_string_pretty(&schema).expect("a schema is plain JSON")
 }

@@ -12,27 +12,39 @@ use serde_json::Value;
 
 use super::function::{FunctionArgs, failure, log_to_stderr};
 use crate::console::Console;
+use crate::emulator::front::{Client, Front};
 use crate::emulator::http::{Headers, Request};
-use crate::emulator::{Instance, Invocation, InvokeOptions, LogSink, Stop, http_api};
+use crate::emulator::{Example, Function, Instance, Invocation, InvokeOptions, LogSink, Stop};
 use crate::failure::{Failure, Outcome};
 
 /// Run one event through the packed layers, as Lambda would
 ///
-/// The response goes to stdout, the log to stderr. The exit code is 1 when the function fails.
+/// The response goes to stdout, the log to stderr. The exit code is 1 when the function fails. A streamed response is
+/// shown whole. Limits are enforced as `phplayer serve --help` says.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   phplayer invoke --handler index.php '{\"name\": \"world\"}'
   phplayer invoke event.json --handler index --layer runtime.zip --layer vendor.zip --task app
   phplayer invoke --handler public/index.php --http 'GET /products?page=2'
+  phplayer invoke --handler public/index.php --http 'GET /products' --event alb
+  phplayer invoke --handler worker.php --example sqs
   jq .Records[0] sqs.json | phplayer invoke - --handler worker.php --format json")]
 pub struct Args {
     /// The event: a file, inline JSON, or `-` for stdin
     #[arg(value_name = "EVENT", default_value = "{}", conflicts_with = "http")]
     event: String,
 
-    /// Make the event of an HTTP request (API Gateway, payload 2.0)
+    /// Make the event of an HTTP request
     #[arg(long, value_name = "METHOD PATH")]
     http: Option<String>,
+
+    /// What makes the event of the request
+    #[arg(long = "event", value_enum, value_name = "FRONT", default_value = "v2", requires = "http")]
+    front: Front,
+
+    /// Take an event as its source would send it
+    #[arg(long, value_enum, value_name = "NAME", conflicts_with_all = ["event", "http"])]
+    example: Option<Example>,
 
     #[command(flatten)]
     function: FunctionArgs,
@@ -66,8 +78,9 @@ pub enum InputError {
 }
 
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
-    let event = args.event().map_err(Failure::input)?;
+    let given = args.given().map_err(Failure::input)?;
     let function = args.function.function()?;
+    let event = given.event(&function);
     let log = Arc::new(Mutex::new(Vec::new()));
     let sink: LogSink = match args.format {
         Format::Text => Arc::new(log_to_stderr),
@@ -90,8 +103,26 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     Ok(if invocation.outcome.error_type().is_some() { Outcome::Objected } else { Outcome::Done })
 }
 
+/// The event as it was given.
+enum Given {
+    Whole(Vec<u8>),
+    Request(Front, Request),
+}
+
+impl Given {
+    fn event(self, function: &Function) -> Vec<u8> {
+        match self {
+            Given::Whole(event) => event,
+            Given::Request(front, request) => front.event(&request, b"", &Client::local(&function.region)).into_bytes(),
+        }
+    }
+}
+
 impl Args {
-    fn event(&self) -> Result<Vec<u8>, InputError> {
+    fn given(&self) -> Result<Given, InputError> {
+        if let Some(example) = self.example {
+            return Ok(Given::Whole(example.event().into()));
+        }
         if let Some(request) = &self.http {
             let wrong = || InputError::Http { request: request.clone() };
             let (method, target) = request.split_once(' ').ok_or_else(wrong)?;
@@ -101,19 +132,19 @@ impl Args {
             }
             let headers = Headers(vec![("Host".into(), "localhost".into())]);
             let request = Request::made(method, target, headers, Vec::new());
-            return Ok(http_api::event(&request, b"", &http_api::Client::local()).into_bytes());
+            return Ok(Given::Request(self.front, request));
         }
         let unreadable = |source| InputError::Unreadable { source };
         if self.event == "-" {
             let mut event = Vec::new();
             io::stdin().read_to_end(&mut event).map_err(unreadable)?;
-            return Ok(event);
+            return Ok(Given::Whole(event));
         }
         if serde_json::from_str::<serde::de::IgnoredAny>(&self.event).is_ok() {
-            return Ok(self.event.clone().into_bytes());
+            return Ok(Given::Whole(self.event.clone().into_bytes()));
         }
         match fs::read(&self.event) {
-            Ok(event) => Ok(event),
+            Ok(event) => Ok(Given::Whole(event)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(InputError::Event { event: self.event.clone() })
             }
@@ -136,6 +167,8 @@ struct Summary<'a> {
     function_error: Option<&'static str>,
     billed_ms: u64,
     init_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restore_ms: Option<f64>,
     duration_ms: f64,
     max_memory_mb: Option<u64>,
     log: &'a [String],
@@ -151,6 +184,7 @@ fn summary(invocation: &Invocation, payload: &[u8], log: &[String]) -> String {
         function_error: invocation.outcome.function_error(),
         billed_ms: invocation.billed_ms,
         init_ms: invocation.init.map(ms),
+        restore_ms: invocation.restore.map(ms),
         duration_ms: ms(invocation.duration),
         max_memory_mb: invocation.max_memory_mb,
         log,

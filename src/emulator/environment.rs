@@ -57,7 +57,7 @@ pub fn of(function: &Function, api: SocketAddr, metadata_token: &str, log_stream
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &memory),
         ("AWS_LAMBDA_FUNCTION_NAME", &function.name),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
-        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", function.initialization.name()),
         ("AWS_LAMBDA_LOG_GROUP_NAME", &log_group),
         ("AWS_LAMBDA_LOG_STREAM_NAME", log_stream),
         ("AWS_LAMBDA_METADATA_API", &api),
@@ -101,6 +101,8 @@ mod tests {
         }
         assert!(matches!(check(&with("AB", &"x".repeat(4095))), Err(EmulatorError::EnvironmentTooLarge { .. })));
         assert!(check(&with("AB", &"x".repeat(4094))).is_ok());
-        assert!(check(&with("AWS_ACCESS_KEY_ID", "x")).is_ok());
+        for allowed in ["AWS_ACCESS_KEY_ID", "AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL"] {
+            assert!(check(&with(allowed, "x")).is_ok(), "{allowed}");
+        }
     }
 }

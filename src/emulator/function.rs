@@ -21,8 +21,27 @@ pub struct Function {
     pub memory_mb: u32,
     pub name: String,
     pub region: String,
+    pub initialization: Initialization,
     /// The user's variables; Lambda's own come on top.
     pub env: BTreeMap<String, String>,
+}
+
+/// How an execution environment comes to its first event (`AWS_LAMBDA_INITIALIZATION_TYPE`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Initialization {
+    #[default]
+    OnDemand,
+    /// Initialised long before, kept as a snapshot, restored for its first event.
+    SnapStart,
+}
+
+impl Initialization {
+    pub fn name(self) -> &'static str {
+        match self {
+            Initialization::OnDemand => "on-demand",
+            Initialization::SnapStart => "snap-start",
+        }
+    }
 }
 
 impl Function {

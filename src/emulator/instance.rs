@@ -1,20 +1,30 @@
 //! One execution environment: its runtime is started, given one event at a time, killed when it must be, started again.
 
+mod log;
+mod runtime;
+
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
 
 use super::clock::Clock;
 use super::http::Headers;
-use super::runtime_api::{Event, RuntimeApi, Task};
-use super::sandbox::{Places, Sandbox};
-use super::{EmulatorError, Exit, Function, Invocation, LogSink, Outcome, PAYLOAD_LIMIT, Stop, environment, unpack};
+use super::runtime_api::{Task, Wish};
+use super::sandbox::Places;
+use super::{
+    EmulatorError, Exit, Function, Initialization, Invocation, LogSink, Outcome, PAYLOAD_LIMIT, Stop, environment,
+    unpack,
+};
+use log::milliseconds;
+use runtime::{Limit, Runtime, Waited};
 
 /// What a runtime has before its first question; a longer init is cut and repeated within the first invocation.
 const INIT_LIMIT: Duration = Duration::from_secs(10);
+/// What it has before a snapshot, where the function's timeout is not longer still.
+const SNAPSHOT_LIMIT: Duration = Duration::from_secs(130);
+/// What it has between its snapshot and its first question.
+const RESTORE_LIMIT: Duration = Duration::from_secs(10);
 /// How often memory and the wish to stop are looked at while a function runs. A function that takes more than its memory
 /// for less than this is not noticed.
 const LOOK: Duration = Duration::from_millis(50);
@@ -24,28 +34,40 @@ const LOOK: Duration = Duration::from_millis(50);
 pub struct InvokeOptions {
     /// JSON, as the runtime gets it.
     pub client_context: Option<String>,
+    /// The trace that the event belongs to, `Root=1-…`; None begins one.
+    pub trace: Option<String>,
 }
 
+/// Who takes a streamed response as it comes.
+pub trait ResponseStream {
+    /// The runtime begins to stream.
+    fn begin(&mut self, content_type: &str);
+    /// A piece of any size has come.
+    fn piece(&mut self, bytes: Vec<u8>);
+}
+
+/// Fields drop in order: the runtime, which may have time to end well, before the folders that it works in.
 pub struct Instance {
+    /// None before a start and after a death: the next event starts it.
+    runtime: Option<Runtime>,
     function: Function,
     places: Places,
     bootstrap: &'static str,
     log_stream: String,
     sink: LogSink,
     stop: Stop,
-    /// None before a start and after a death: the next event starts it.
-    runtime: Option<Runtime>,
-    /// How long the init phase took, until an invocation has reported it.
-    init: Option<Duration>,
-    /// The most bytes seen in use.
+    /// How the environment began, until an invocation has reported it.
+    begun: Option<Begun>,
+    /// The most bytes seen in use, and when that was last looked at while something ran.
     memory: Option<u64>,
+    looked: Instant,
 }
 
-/// A living runtime and what it does. Fields drop in order: first the processes, then what they talk to.
-struct Runtime {
-    sandbox: Sandbox,
-    api: RuntimeApi,
-    events: Receiver<Event>,
+/// How an execution environment came to wait for its first event, and how long that took.
+#[derive(Clone, Copy, Debug)]
+enum Begun {
+    Init(Duration),
+    Restore(Duration),
 }
 
 /// When the runtime was started.
@@ -54,20 +76,6 @@ enum Phase {
     Init,
     /// Again, within an invocation.
     Invoke,
-}
-
-/// How long the runtime has, and how long it had been given.
-#[derive(Clone, Copy)]
-struct Limit {
-    deadline: Instant,
-    length: Duration,
-}
-
-/// What the runtime did, or why it does nothing any more.
-enum Waited {
-    Ready,
-    Answered(Outcome),
-    Ended(Outcome),
 }
 
 impl Instance {
@@ -83,23 +91,66 @@ impl Instance {
         let places = Places::new(&function.task)?;
         unpack::merge(&function.layers, &places.opt(), unpack::size(&places.task))?;
         let bootstrap = bootstrap(&places).ok_or(EmulatorError::NoBootstrap { task: function.task.clone() })?;
-        let log_stream = format!("{}/[$LATEST]{}", Clock::now().day(), uuid()?.replace('-', ""));
         let function = function.clone();
-        let mut instance =
-            Self { function, places, bootstrap, log_stream, sink, stop, runtime: None, init: None, memory: None };
-        instance.line("INIT_START Runtime Version: provided:al2023.phplayer\tRuntime Version ARN: none");
-        let started = Instant::now();
-        if instance.initialise(Limit::from(started, INIT_LIMIT), Phase::Init)?.is_none() {
-            instance.init = Some(started.elapsed());
-            instance.look_at_memory();
-        }
+        let (log_stream, runtime, begun, memory, looked) = (String::new(), None, None, None, Instant::now());
+        let mut instance = Self { function, places, bootstrap, log_stream, sink, stop, runtime, begun, memory, looked };
+        instance.begin()?;
         Ok(instance)
+    }
+
+    /// Replaces the execution environment by a fresh one, as a deployment of the function's code does: other processes, an
+    /// empty `/tmp`, an init phase. The layers stay.
+    pub fn renew(&mut self) -> Result<(), EmulatorError> {
+        self.runtime = None;
+        let missing = || EmulatorError::NoBootstrap { task: self.function.task.clone() };
+        if !self.places.task.is_dir() {
+            return Err(EmulatorError::TaskMissing { task: self.function.task.clone() });
+        }
+        self.bootstrap = bootstrap(&self.places).ok_or_else(missing)?;
+        self.places.clear_tmp()?;
+        self.memory = None;
+        self.begin()
+    }
+
+    /// The init phase of an environment.
+    fn begin(&mut self) -> Result<(), EmulatorError> {
+        self.log_stream = format!("{}/[$LATEST]{}", Clock::now().day(), uuid()?.replace('-', ""));
+        self.line("INIT_START Runtime Version: provided:al2023.phplayer\tRuntime Version ARN: none");
+        let length = match self.function.initialization {
+            Initialization::OnDemand => INIT_LIMIT,
+            Initialization::SnapStart => SNAPSHOT_LIMIT.max(self.function.timeout),
+        };
+        self.begun = self.initialise(Limit::from(Instant::now(), length), Phase::Init)?.ok();
+        self.look_at_memory();
+        // So that nothing of the start is told after the first event's beginning.
+        self.flush_log();
+        Ok(())
     }
 
     /// Gives the function an event and waits for what comes of it. Whatever the function does is in the outcome.
     ///
     /// Source of what is refused: Lambda's Invoke API.
     pub fn invoke(&mut self, event: &[u8], options: &InvokeOptions) -> Result<Invocation, EmulatorError> {
+        self.take(event, options, None)
+    }
+
+    /// The same for a caller who takes a streamed response as it comes (Lambda's InvokeWithResponseStream). One that is not
+    /// streamed is in the outcome as ever.
+    pub fn invoke_streaming(
+        &mut self,
+        event: &[u8],
+        options: &InvokeOptions,
+        stream: &mut dyn ResponseStream,
+    ) -> Result<Invocation, EmulatorError> {
+        self.take(event, options, Some(stream))
+    }
+
+    fn take(
+        &mut self,
+        event: &[u8],
+        options: &InvokeOptions,
+        stream: Option<&mut dyn ResponseStream>,
+    ) -> Result<Invocation, EmulatorError> {
         // Skipping a value does not look into its strings, so the encoding is checked first.
         let text = std::str::from_utf8(event).map_err(|source| EmulatorError::EventNotUtf8 { source })?;
         serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|source| EmulatorError::EventNotJson { source })?;
@@ -107,8 +158,9 @@ impl Instance {
             return Err(EmulatorError::EventTooLarge { size: event.len() as u64 });
         }
         let request_id = uuid()?;
-        let init = self.init.take();
+        let begun = self.begun.take();
         let started = Instant::now();
+        self.looked = started;
         let limit = Limit::from(started, self.function.timeout);
         let died_idle = self.runtime.as_ref().is_some_and(Runtime::has_ended);
         if died_idle {
@@ -116,14 +168,15 @@ impl Instance {
         }
         let failed_init = match self.runtime {
             Some(_) => None,
-            None => self.initialise(limit, Phase::Invoke)?,
+            None => self.initialise(limit, Phase::Invoke)?.err(),
         };
         self.line(&format!("START RequestId: {request_id} Version: $LATEST"));
         let outcome = match (failed_init, self.runtime.take()) {
             (Some(outcome), _) => outcome,
             (None, Some(runtime)) => {
-                let task = self.task(&request_id, event, options, started)?;
-                let (outcome, survivor) = self.run(runtime, task, limit)?;
+                let wish = if stream.is_some() { Wish::Pieces } else { Wish::Whole };
+                let task = self.task(&request_id, event, options, wish, started)?;
+                let (outcome, survivor) = self.run(runtime, task, limit, stream)?;
                 self.runtime = survivor;
                 outcome
             }
@@ -132,14 +185,18 @@ impl Instance {
         };
         let duration = started.elapsed();
         self.look_at_memory();
-        if let Some(runtime) = &self.runtime {
-            runtime.sandbox.flush_log();
-        }
+        self.flush_log();
+        let (init, restore) = match begun {
+            None => (None, None),
+            Some(Begun::Init(init)) => (Some(init), None),
+            Some(Begun::Restore(restore)) => (None, Some(restore)),
+        };
         let billed = (duration + init.unwrap_or_default()).as_micros().div_ceil(1000);
         let invocation = Invocation {
             request_id,
             outcome,
             init,
+            restore,
             duration,
             billed_ms: u64::try_from(billed).unwrap_or(u64::MAX),
             max_memory_mb: self.memory.map(|bytes| bytes.div_ceil(1024 * 1024)),
@@ -148,29 +205,49 @@ impl Instance {
         Ok(invocation)
     }
 
-    /// Starts the runtime and waits for its first question. Leaves a runtime, or returns why there is none.
-    fn initialise(&mut self, limit: Limit, phase: Phase) -> Result<Option<Outcome>, EmulatorError> {
+    /// Starts the runtime and waits for its first question. Leaves a runtime, or says why there is none.
+    fn initialise(&mut self, mut limit: Limit, phase: Phase) -> Result<Result<Begun, Outcome>, EmulatorError> {
         let started = Instant::now();
         let runtime = self.spawn()?;
-        let outcome = match self.wait(&runtime, limit)? {
-            Waited::Ready => {
-                self.runtime = Some(runtime);
-                return Ok(None);
-            }
-            Waited::Ended(Outcome::Exited(exit)) => match runtime.sandbox.complaint() {
-                // bubblewrap speaks of `execvp` when all is made and only the bootstrap is wrong.
-                Some(said) => match said.strip_prefix("execvp ") {
-                    Some(reason) => Outcome::InvalidEntrypoint { reason: reason.to_owned() },
-                    None => return Err(EmulatorError::SandboxRefused { reason: said }),
+        let mut restored = None;
+        let outcome = loop {
+            match self.wait(&runtime, limit)? {
+                Waited::Ready => {
+                    self.runtime = Some(runtime);
+                    let Some(restored) = restored else { return Ok(Ok(Begun::Init(started.elapsed()))) };
+                    let took: Duration = Instant::elapsed(&restored);
+                    self.flush_log();
+                    self.line(&format!("RESTORE_REPORT Restore Duration: {} ms", milliseconds(took)));
+                    return Ok(Ok(Begun::Restore(took)));
+                }
+                // Kept and brought back at once: nothing of a process could be copied here.
+                Waited::Snapshot => {
+                    let took = milliseconds(started.elapsed());
+                    runtime.sandbox.flush_log();
+                    self.line(&format!("INIT_REPORT Init Duration: {took} ms\tPhase: init\tStatus: success"));
+                    self.line("RESTORE_START Runtime Version: provided:al2023.phplayer\tRuntime Version ARN: none");
+                    restored = Some(Instant::now());
+                    limit = Limit::from(Instant::now(), RESTORE_LIMIT);
+                    runtime.api.restore();
+                }
+                Waited::Ended(Outcome::Exited(exit)) => match runtime.sandbox.complaint() {
+                    // bubblewrap speaks of `execvp` when all is made and only the bootstrap is wrong.
+                    Some(said) => match said.strip_prefix("execvp ") {
+                        Some(reason) => break Outcome::InvalidEntrypoint { reason: reason.to_owned() },
+                        None => return Err(EmulatorError::SandboxRefused { reason: said }),
+                    },
+                    None => break Outcome::Exited(exit),
                 },
-                None => Outcome::Exited(exit),
-            },
-            Waited::Answered(outcome) | Waited::Ended(outcome) => outcome,
+                Waited::Answered(outcome) | Waited::Ended(outcome) => break outcome,
+                // Only a response is streamed, and there is no event yet.
+                Waited::Began { .. } | Waited::Piece(_) => {}
+            }
         };
         drop(runtime);
-        let phase = match phase {
-            Phase::Init => "init",
-            Phase::Invoke => "invoke",
+        let phase = match (restored, phase) {
+            (Some(_), _) => "restore",
+            (None, Phase::Init) => "init",
+            (None, Phase::Invoke) => "invoke",
         };
         let status = match &outcome {
             Outcome::TimedOut { .. } => "timeout".to_owned(),
@@ -178,70 +255,7 @@ impl Instance {
         };
         let took = milliseconds(started.elapsed());
         self.line(&format!("INIT_REPORT Init Duration: {took} ms\tPhase: {phase}\tStatus: {status}"));
-        Ok(Some(outcome))
-    }
-
-    fn spawn(&self) -> Result<Runtime, EmulatorError> {
-        let (sender, events): (Sender<Event>, _) = channel();
-        let token = uuid()?;
-        let api = RuntimeApi::start(&token, sender.clone()).map_err(EmulatorError::io("listen on loopback"))?;
-        let environment = environment::of(&self.function, api.address, &token, &self.log_stream);
-        let ended = move |exit| drop(sender.send(Event::Ended(exit)));
-        let sandbox = Sandbox::start(&self.places, self.bootstrap, &environment, Arc::clone(&self.sink), ended)?;
-        Ok(Runtime { sandbox, api, events })
-    }
-
-    /// One event in a waiting runtime: what came of it, and the runtime if it can take another.
-    fn run(&mut self, runtime: Runtime, task: Task, limit: Limit) -> Result<(Outcome, Option<Runtime>), EmulatorError> {
-        let request_id = task.request_id.clone();
-        runtime.api.deliver(task);
-        let answer = loop {
-            match self.wait(&runtime, limit)? {
-                Waited::Answered(outcome) => break outcome,
-                Waited::Ended(outcome) => return Ok((outcome, None)),
-                Waited::Ready => {}
-            }
-        };
-        // The event is done when the runtime asks for the next one; until then its time counts. A death in between is
-        // in the log only: the caller has the answer.
-        loop {
-            match self.wait(&runtime, limit)? {
-                Waited::Ready => return Ok((answer, Some(runtime))),
-                Waited::Ended(outcome) => {
-                    drop(runtime);
-                    outcome.log_lines(&request_id).iter().for_each(|line| self.line(line));
-                    return Ok((answer, None));
-                }
-                Waited::Answered(_) => {}
-            }
-        }
-    }
-
-    fn wait(&mut self, runtime: &Runtime, limit: Limit) -> Result<Waited, EmulatorError> {
-        loop {
-            if self.stop.wished() {
-                return Err(EmulatorError::Interrupted);
-            }
-            let left = limit.deadline.saturating_duration_since(Instant::now());
-            let ended = match runtime.events.recv_timeout(left.min(LOOK)) {
-                Ok(Event::Ready) => return Ok(Waited::Ready),
-                Ok(Event::Answered(outcome)) => return Ok(Waited::Answered(outcome)),
-                Ok(Event::InitFailed { error_type, body }) => Outcome::Reported { error_type, body },
-                Ok(Event::Ended(exit)) => Outcome::Exited(exit),
-                // Everything that could tell of its end is gone, so it is.
-                Err(RecvTimeoutError::Disconnected) => Outcome::Exited(Exit::Signal(9)),
-                Err(RecvTimeoutError::Timeout) if left <= LOOK => Outcome::TimedOut { limit: limit.length },
-                Err(RecvTimeoutError::Timeout) => {
-                    let used = runtime.sandbox.memory();
-                    self.memory = self.memory.max(used);
-                    if used <= Some(u64::from(self.function.memory_mb) * 1024 * 1024) {
-                        continue;
-                    }
-                    Outcome::OutOfMemory
-                }
-            };
-            return Ok(Waited::Ended(ended));
-        }
+        Ok(Err(outcome))
     }
 
     fn task(
@@ -249,17 +263,15 @@ impl Instance {
         request_id: &str,
         event: &[u8],
         options: &InvokeOptions,
+        wish: Wish,
         started: Instant,
     ) -> Result<Task, EmulatorError> {
-        let now = Clock::now();
-        let deadline = now.plus(self.function.timeout.saturating_sub(started.elapsed()));
-        let random = uuid()?.replace('-', "");
-        let trace = format!(
-            "Root=1-{:08x}-{};Parent={};Sampled=0",
-            now.0.as_secs(),
-            &random[..24],
-            &uuid()?.replace('-', "")[..16]
-        );
+        let deadline = Clock::now().plus(self.function.timeout.saturating_sub(started.elapsed()));
+        let root = match &options.trace {
+            Some(trace) => trace.clone(),
+            None => trace_root()?,
+        };
+        let trace = format!("{root};Parent={};Sampled=0", &uuid()?.replace('-', "")[..16]);
         let mut headers = vec![
             ("Content-Type".to_owned(), "application/json".to_owned()),
             ("Lambda-Runtime-Aws-Request-Id".into(), request_id.to_owned()),
@@ -269,35 +281,7 @@ impl Instance {
             ("Lambda-Runtime-Invocation-Id".into(), uuid()?),
         ];
         headers.extend(options.client_context.clone().map(|context| ("Lambda-Runtime-Client-Context".into(), context)));
-        Ok(Task { request_id: request_id.to_owned(), headers: Headers(headers), event: event.to_owned() })
-    }
-
-    /// The lines that end an invocation in CloudWatch.
-    fn report(&self, invocation: &Invocation) {
-        let id = &invocation.request_id;
-        for line in invocation.outcome.log_lines(id) {
-            self.line(&line);
-        }
-        self.line(&format!("END RequestId: {id}"));
-        let duration = milliseconds(invocation.duration);
-        let mut report = format!(
-            "REPORT RequestId: {id}\tDuration: {duration} ms\tBilled Duration: {} ms\tMemory Size: {} MB",
-            invocation.billed_ms, self.function.memory_mb
-        );
-        if let Some(memory) = invocation.max_memory_mb {
-            report.push_str(&format!("\tMax Memory Used: {memory} MB"));
-        }
-        if let Some(init) = invocation.init {
-            report.push_str(&format!("\tInit Duration: {} ms", milliseconds(init)));
-        }
-        match &invocation.outcome {
-            Outcome::Response(_) => {}
-            Outcome::TimedOut { .. } => report.push_str("\tStatus: timeout"),
-            other => {
-                report.push_str(&format!("\tStatus: error\tError Type: {}", other.error_type().unwrap_or_default()));
-            }
-        }
-        self.line(&report);
+        Ok(Task { request_id: request_id.to_owned(), headers: Headers(headers), event: event.to_owned(), wish })
     }
 
     fn look_at_memory(&mut self) {
@@ -305,20 +289,16 @@ impl Instance {
         self.memory = self.memory.max(used);
     }
 
-    fn line(&self, line: &str) {
-        (self.sink)(line);
+    /// Waits until what the runtime has written is in the log.
+    fn flush_log(&self) {
+        if let Some(runtime) = &self.runtime {
+            runtime.sandbox.flush_log();
+        }
     }
-}
 
-impl Limit {
-    fn from(start: Instant, length: Duration) -> Self {
-        Self { deadline: start + length, length }
-    }
-}
-
-impl Runtime {
-    fn has_ended(&self) -> bool {
-        matches!(self.events.try_recv(), Ok(Event::Ended(_)) | Err(TryRecvError::Disconnected))
+    /// What it runs.
+    pub fn function(&self) -> &Function {
+        &self.function
     }
 }
 
@@ -334,12 +314,14 @@ fn bootstrap(places: &Places) -> Option<&'static str> {
     }
 }
 
-fn milliseconds(time: Duration) -> String {
-    format!("{:.2}", time.as_secs_f64() * 1000.0)
-}
-
 /// A fresh random UUID; the kernel makes them.
 pub(super) fn uuid() -> Result<String, EmulatorError> {
     let made = fs::read_to_string("/proc/sys/kernel/random/uuid");
     Ok(made.map_err(EmulatorError::io("draw a random id"))?.trim().to_owned())
+}
+
+/// The beginning of a trace, as X-Ray writes it.
+pub(super) fn trace_root() -> Result<String, EmulatorError> {
+    let random = uuid()?.replace('-', "");
+    Ok(format!("Root=1-{:08x}-{}", Clock::now().0.as_secs(), &random[..24]))
 }

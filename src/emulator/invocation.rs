@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::PAYLOAD_LIMIT;
-
 /// One event's way through an instance.
 #[derive(Clone, Debug)]
 pub struct Invocation {
@@ -17,6 +15,8 @@ pub struct Invocation {
     pub outcome: Outcome,
     /// How long the init phase took, where this event is the first after one.
     pub init: Option<Duration>,
+    /// How long the way back from the snapshot took, where this event is the first after one.
+    pub restore: Option<Duration>,
     /// From the event to the runtime's next question, a repeated init included.
     pub duration: Duration,
     /// Init and duration, rounded up to milliseconds: Lambda bills both.
@@ -29,6 +29,10 @@ pub struct Invocation {
 pub enum Outcome {
     /// What the runtime posted, any bytes.
     Response(Vec<u8>),
+    /// What it streamed, collected for a caller who waits for the whole.
+    Collected { content_type: String, body: Vec<u8> },
+    /// It streamed so many bytes, and the caller has got them as they came.
+    Streamed { size: u64 },
     /// The runtime posted an error: its category (`Runtime.…`, `Function.…`) and its body as it is.
     Reported { error_type: String, body: Vec<u8> },
     /// The runtime's process ended.
@@ -37,8 +41,10 @@ pub enum Outcome {
     TimedOut { limit: Duration },
     /// Its processes used more than the function's memory.
     OutOfMemory,
-    /// The response was over Lambda's limit.
-    ResponseTooLarge { size: u64 },
+    /// The response was over Lambda's limit, in bytes.
+    ResponseTooLarge { size: u64, limit: u64 },
+    /// A streamed response broke off before its end.
+    Truncated,
     /// The bootstrap could not be executed.
     InvalidEntrypoint { reason: String },
     /// The response's mode header was neither absent nor `streaming`.
@@ -49,11 +55,12 @@ impl Outcome {
     /// Lambda's name for what went wrong; none when nothing did.
     pub fn error_type(&self) -> Option<&str> {
         Some(match self {
-            Outcome::Response(_) => return None,
+            Outcome::Response(_) | Outcome::Collected { .. } | Outcome::Streamed { .. } => return None,
             Outcome::Reported { error_type, .. } => error_type,
             Outcome::Exited(_) | Outcome::OutOfMemory => "Runtime.ExitError",
             Outcome::TimedOut { .. } => "Sandbox.Timeout",
             Outcome::ResponseTooLarge { .. } => "Function.ResponseSizeTooLarge",
+            Outcome::Truncated => "Runtime.TruncatedResponse",
             Outcome::InvalidEntrypoint { .. } => "Runtime.InvalidEntrypoint",
             Outcome::InvalidResponseMode { .. } => "Runtime.InvalidResponseModeHeader",
         })
@@ -67,14 +74,17 @@ impl Outcome {
     /// What Lambda says in words; none where the runtime spoke for itself.
     fn message(&self) -> Option<String> {
         match self {
-            Outcome::Response(_) | Outcome::Reported { .. } => None,
+            Outcome::Response(_) | Outcome::Collected { .. } | Outcome::Streamed { .. } | Outcome::Reported { .. } => {
+                None
+            }
             Outcome::Exited(exit) => Some(exit.message()),
             // The kernel's killer sends SIGKILL; Lambda tells no more than that.
             Outcome::OutOfMemory => Some(Exit::Signal(9).message()),
             Outcome::TimedOut { limit } => Some(format!("Task timed out after {:.2} seconds", limit.as_secs_f64())),
-            Outcome::ResponseTooLarge { .. } => {
-                Some(format!("Response payload size exceeded maximum allowed payload size ({PAYLOAD_LIMIT} bytes)."))
+            Outcome::ResponseTooLarge { limit, .. } => {
+                Some(format!("Response payload size exceeded maximum allowed payload size ({limit} bytes)."))
             }
+            Outcome::Truncated => Some("The response broke off before its end".into()),
             Outcome::InvalidEntrypoint { reason } => Some(format!("Couldn't execute the bootstrap: {reason}")),
             Outcome::InvalidResponseMode { mode } => Some(format!("Invalid response mode `{mode}`")),
         }
@@ -96,10 +106,13 @@ impl Outcome {
 }
 
 impl Invocation {
-    /// What the caller of Lambda's Invoke gets: the response, or the error's JSON.
+    /// What the caller of Lambda's Invoke gets: the response, or the error's JSON. Empty where it has been streamed.
     pub fn payload(&self) -> Vec<u8> {
         let error = match &self.outcome {
-            Outcome::Response(body) | Outcome::Reported { body, .. } => return body.clone(),
+            Outcome::Response(body) | Outcome::Collected { body, .. } | Outcome::Reported { body, .. } => {
+                return body.clone();
+            }
+            Outcome::Streamed { .. } => return Vec::new(),
             error => error,
         };
         let message = error.message().unwrap_or_default();

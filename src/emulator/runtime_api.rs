@@ -3,27 +3,40 @@
 //! One server for one start of the runtime, so that nothing said to an earlier one can reach a later one. Statuses,
 //! bodies and headers are those of the official emulator (`/2018-06-01`).
 
+mod extensions;
+mod init;
+mod said;
+mod stream;
+
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
-use super::http::{Body, Connection, Headers, Request, Response};
-use super::{Exit, Outcome, PAYLOAD_LIMIT};
+use super::http::{Body, Connection, Headers, ReadError, Request, Response};
+use super::{Exit, Function, Initialization, Outcome, PAYLOAD_LIMIT};
+use extensions::Extensions;
+use said::{accepted, error_type, refusal, streamed_error, too_large, wrong_state};
 
 /// What the runtime did, in order.
 #[derive(Debug)]
 pub enum Event {
+    /// It is initialised and waits for its snapshot: `/restore/next`.
+    Snapshot,
     /// It asks for its next event: its init, or the event before, is done.
     Ready,
+    /// It begins to stream the response.
+    Began {
+        content_type: String,
+    },
+    /// A piece of that.
+    Piece(Vec<u8>),
     /// It, or the limits, decided the event's outcome.
     Answered(Outcome),
-    /// It reports that it could not start.
+    /// It reports that it could not start, or not come back from its snapshot.
     InitFailed {
         error_type: String,
         body: Vec<u8>,
@@ -38,6 +51,16 @@ pub struct Task {
     /// Deadline, ARN, trace id and the like.
     pub headers: Headers,
     pub event: Vec<u8>,
+    pub wish: Wish,
+}
+
+/// How the caller wants a response that is streamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Collected, and within the limit of any other.
+    Whole,
+    /// Piece by piece.
+    Pieces,
 }
 
 #[derive(Debug)]
@@ -45,9 +68,21 @@ enum State {
     /// The runtime has asked for nothing yet.
     Initialising,
     InitFailed,
+    /// It waits for its snapshot to be restored.
+    Snapshot,
+    /// It has been, and asks for its first event soon.
+    Restored,
+    /// It has asked for an event, while an extension is not ready for one.
+    Asked,
     Waiting,
-    /// It has this task, or gets it as soon as it asks.
+    /// It gets this task now.
+    Delivered(Arc<Task>),
+    /// It has this one.
     Busy(Arc<Task>),
+    /// It is posting the response to this one, piece by piece.
+    Streaming {
+        request_id: String,
+    },
     /// It has answered this one and asked for no other yet.
     Answered {
         request_id: String,
@@ -58,8 +93,12 @@ enum State {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    extensions: Mutex<Extensions>,
     events: Sender<Event>,
     metadata_token: String,
+    initialization: Initialization,
+    /// `AWS_LAMBDA_MAX_CONCURRENCY` is given.
+    several_loops: bool,
 }
 
 /// Listens until dropped.
@@ -69,14 +108,17 @@ pub struct RuntimeApi {
 }
 
 impl RuntimeApi {
-    pub fn start(metadata_token: &str, events: Sender<Event>) -> io::Result<Self> {
+    pub fn start(function: &Function, metadata_token: &str, events: Sender<Event>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             state: Mutex::new(State::Initialising),
             changed: Condvar::new(),
+            extensions: Mutex::new(Extensions::of(function)),
             events,
             metadata_token: metadata_token.to_owned(),
+            initialization: function.initialization,
+            several_loops: function.env.contains_key("AWS_LAMBDA_MAX_CONCURRENCY"),
         });
         let serving = Arc::clone(&shared);
         thread::spawn(move || {
@@ -95,8 +137,22 @@ impl RuntimeApi {
     pub fn deliver(&self, task: Task) {
         let mut state = self.shared.state();
         debug_assert!(matches!(*state, State::Waiting), "an instance takes one event at a time");
-        *state = State::Busy(Arc::new(task));
+        *state = State::Delivered(Arc::new(task));
         self.shared.changed.notify_all();
+    }
+
+    /// Lets a runtime go on that waits for its snapshot to be restored.
+    pub fn restore(&self) {
+        let mut state = self.shared.state();
+        if matches!(*state, State::Snapshot) {
+            *state = State::Restored;
+            self.shared.changed.notify_all();
+        }
+    }
+
+    /// Whether an extension is registered, so that the runtime's end is announced to it.
+    pub fn has_extensions(&self) -> bool {
+        self.shared.extensions().any()
     }
 }
 
@@ -115,20 +171,41 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Taken after the state where both are needed.
+    fn extensions(&self) -> MutexGuard<'_, Extensions> {
+        self.extensions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn serve(&self, stream: TcpStream) {
         let Ok(mut connection) = Connection::new(stream, PAYLOAD_LIMIT) else { return };
         loop {
-            let request = match connection.read() {
+            let mut request = match connection.read_head() {
                 Ok(Some(request)) => request,
                 Ok(None) => return,
-                Err(error) => {
-                    if let Some(status) = error.status() {
-                        let refused = refusal(status, "InvalidRequest", &error.to_string());
-                        let _ = connection.answer_and_close(&refused);
-                    }
-                    return;
-                }
+                Err(error) => return refuse(&mut connection, &error),
             };
+            if let Some(mut stream) = self.stream(&request) {
+                let read = connection.read_body(&mut request, &mut stream);
+                match stream.end(read, &request.trailers) {
+                    Some(response) if response.head.status == 202 => {
+                        if !connection.answer(&request, &response).unwrap_or(false) {
+                            return;
+                        }
+                    }
+                    // What it still sends is not read.
+                    Some(response) => return drop(connection.answer_and_close(&response)),
+                    None => return,
+                }
+                continue;
+            }
+            if let Err(error) = connection.collect_body(&mut request) {
+                self.truncated(&request);
+                return refuse(&mut connection, &error);
+            }
             let Some(response) = self.answer(&request) else { return };
             if !connection.answer(&request, &response).unwrap_or(false) {
                 return;
@@ -145,56 +222,72 @@ impl Shared {
             ("POST", ["2018-06-01", "runtime", "invocation", id, "response"]) => Some(self.response(id, request)),
             ("POST", ["2018-06-01", "runtime", "invocation", id, "error"]) => Some(self.error(id, request)),
             ("POST", ["2018-06-01", "runtime", "init", "error"]) => Some(self.init_error(request)),
-            ("GET", ["2018-06-01", "ping"]) => {
-                Some(Response { status: 200, headers: Headers::default(), body: b"pong".to_vec() })
-            }
+            ("GET", ["2018-06-01", "runtime", "restore", "next"]) => self.restore_next(),
+            ("POST", ["2018-06-01", "runtime", "restore", "error"]) => Some(self.restore_error(request)),
+            ("POST", ["2020-01-01", "extension", "register"]) => Some(self.register(request)),
+            ("GET", ["2020-01-01", "extension", "event", "next"]) => self.extension_next(request),
+            ("GET", ["2018-06-01", "ping"]) => Some(Response::new(200, "text/plain", "pong")),
             ("GET", ["2026-01-15", "metadata", "execution-environment"]) => Some(self.metadata(request)),
-            (_, ["2018-06-01", "runtime", "invocation", "next"])
+            (_, ["2018-06-01", "runtime", "invocation" | "restore", "next"])
             | (_, ["2018-06-01", "runtime", "invocation", _, "response" | "error"])
-            | (_, ["2018-06-01", "runtime", "init", "error"]) => not_allowed(),
+            | (_, ["2018-06-01", "runtime", "init" | "restore", "error"])
+            | (_, ["2020-01-01", "extension", "register"])
+            | (_, ["2020-01-01", "extension", "event", "next"]) => not_allowed(),
             _ => Some(refusal(404, "NotFound", &format!("there is no {}", request.path()))),
         }
     }
 
     fn next(&self) -> Option<Response> {
         let mut state = self.state();
-        match *state {
-            State::Initialising | State::Answered { .. } => {
-                *state = State::Waiting;
-                let _ = self.events.send(Event::Ready);
-            }
-            State::InitFailed => return Some(wrong_state()),
-            State::Waiting | State::Busy(_) | State::Closed => {}
-        }
         loop {
             match &*state {
-                State::Busy(task) => {
+                State::Initialising | State::Restored | State::Answered { .. } => {
+                    *state = State::Asked;
+                    self.go_on(&mut state);
+                }
+                State::InitFailed | State::Snapshot => return Some(wrong_state()),
+                // A runtime of several loops asks with all of them, and this event is one's already.
+                State::Busy(_) if self.several_loops => state = self.wait(state),
+                State::Delivered(task) | State::Busy(task) => {
                     let task = Arc::clone(task);
+                    *state = State::Busy(Arc::clone(&task));
                     drop(state);
-                    return Some(Response { status: 200, headers: task.headers.clone(), body: task.event.clone() });
+                    let mut response = Response::new(200, "application/json", task.event.clone());
+                    response.head.headers = task.headers.clone();
+                    return Some(response);
                 }
                 State::Closed => return None,
-                _ => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                State::Asked | State::Waiting | State::Streaming { .. } => state = self.wait(state),
             }
+        }
+    }
+
+    /// The runtime is ready for an event when it and every extension has asked for one.
+    fn go_on(&self, state: &mut State) {
+        if matches!(state, State::Asked) && self.extensions().all_ready() {
+            *state = State::Waiting;
+            let _ = self.events.send(Event::Ready);
         }
     }
 
     fn response(&self, id: &str, request: &Request) -> Response {
         self.conclude(id, || {
-            let size = match &request.body {
-                Body::Whole(body) => body.len() as u64,
-                Body::TooLarge { size } => *size,
-            };
             let mode = request.headers.get("lambda-runtime-function-response-mode");
             match (&request.body, mode) {
                 (_, Some(mode)) if mode != "streaming" => (
                     Outcome::InvalidResponseMode { mode: mode.to_owned() },
                     refusal(400, "InvalidFunctionResponseMode", &format!("`{mode}` is not `streaming`")),
                 ),
-                (Body::TooLarge { .. }, _) => (Outcome::ResponseTooLarge { size }, too_large(size)),
-                (Body::Whole(body), _) => match streamed_error(&request.trailers) {
+                (Body::TooLarge { size }, _) => {
+                    (Outcome::ResponseTooLarge { size: *size, limit: PAYLOAD_LIMIT }, too_large(*size))
+                }
+                (Body::Whole(body), None) => (Outcome::Response(body.clone()), accepted()),
+                (Body::Whole(body), Some(_)) => match streamed_error(&request.trailers) {
                     Some(error) => (error, accepted()),
-                    None => (Outcome::Response(body.clone()), accepted()),
+                    None => {
+                        let content_type = stream::content_type(request);
+                        (Outcome::Collected { content_type, body: body.clone() }, accepted())
+                    }
                 },
             }
         })
@@ -205,7 +298,9 @@ impl Shared {
             Body::Whole(body) => {
                 (Outcome::Reported { error_type: error_type(&request.headers), body: body.clone() }, accepted())
             }
-            Body::TooLarge { size } => (Outcome::ResponseTooLarge { size: *size }, too_large(*size)),
+            Body::TooLarge { size } => {
+                (Outcome::ResponseTooLarge { size: *size, limit: PAYLOAD_LIMIT }, too_large(*size))
+            }
         })
     }
 
@@ -219,23 +314,9 @@ impl Shared {
                 let _ = self.events.send(Event::Answered(outcome));
                 response
             }
-            State::Answered { request_id } if request_id == id => wrong_state(),
+            State::Answered { request_id } | State::Streaming { request_id } if request_id == id => wrong_state(),
             _ => refusal(400, "InvalidRequestID", "Invalid request ID"),
         }
-    }
-
-    fn init_error(&self, request: &Request) -> Response {
-        let mut state = self.state();
-        if !matches!(*state, State::Initialising) {
-            return wrong_state();
-        }
-        *state = State::InitFailed;
-        let body = match &request.body {
-            Body::Whole(body) => body.clone(),
-            Body::TooLarge { .. } => Vec::new(),
-        };
-        let _ = self.events.send(Event::InitFailed { error_type: error_type(&request.headers), body });
-        accepted()
     }
 
     fn metadata(&self, request: &Request) -> Response {
@@ -244,52 +325,16 @@ impl Shared {
             return refusal(401, "Unauthorized", "AWS_LAMBDA_METADATA_TOKEN is expected as a bearer token");
         }
         let mut response = Response::json(200, json!({ "AvailabilityZoneID": "use1-az1" }).to_string());
-        response.headers.0.push(("Cache-Control".into(), "private, max-age=43200, immutable".into()));
+        response.head.headers.0.push(("Cache-Control".into(), "private, max-age=43200, immutable".into()));
         response
     }
 }
 
-fn accepted() -> Response {
-    Response::json(202, r#"{"status":"OK"}"#)
-}
-
-fn refusal(status: u16, error_type: &str, message: &str) -> Response {
-    Response::json(status, json!({ "errorMessage": message, "errorType": error_type }).to_string())
-}
-
-fn wrong_state() -> Response {
-    refusal(403, "InvalidStateTransition", "State transition is not allowed")
-}
-
-fn too_large(size: u64) -> Response {
-    refusal(413, "RequestEntityTooLarge", &format!("Exceeded maximum allowed payload size ({size} bytes)."))
-}
-
-/// The category that the runtime names, if Lambda knows that form; else the nearest it has.
-fn error_type(headers: &Headers) -> String {
-    category(headers.get("lambda-runtime-function-error-type").unwrap_or_default())
-}
-
-fn category(given: &str) -> String {
-    let known = ["Runtime.", "Function."].iter().any(|prefix| {
-        given.match_indices(prefix).any(|(at, _)| {
-            let mut reason = given[at + prefix.len()..].chars();
-            reason.next().is_some_and(|first| first.is_ascii_uppercase())
-                && reason.next().is_some_and(|second| second.is_ascii_alphabetic())
-        })
-    });
-    match (known, given.starts_with("Function.")) {
-        (true, _) => given.to_owned(),
-        (false, true) => "Function.Unknown".into(),
-        (false, false) => "Runtime.Unknown".into(),
+/// Says why no request came of what was sent, where anybody listens.
+fn refuse(connection: &mut Connection, error: &ReadError) {
+    if let Some(status) = error.status() {
+        let _ = connection.answer_and_close(&refusal(status, "InvalidRequest", &error.to_string()));
     }
-}
-
-/// A stream that failed half-way says so in its trailers, the error's JSON in base64.
-fn streamed_error(trailers: &Headers) -> Option<Outcome> {
-    let error_type = category(trailers.get("lambda-runtime-function-error-type")?);
-    let body = trailers.get("lambda-runtime-function-error-body").unwrap_or_default();
-    Some(Outcome::Reported { error_type, body: BASE64_STANDARD.decode(body).unwrap_or_default() })
 }
 
 #[cfg(test)]
@@ -300,13 +345,28 @@ mod tests {
     use super::*;
 
     fn start() -> (RuntimeApi, Receiver<Event>) {
+        start_as(Initialization::OnDemand)
+    }
+
+    fn start_as(initialization: Initialization) -> (RuntimeApi, Receiver<Event>) {
         let (sender, events) = channel();
-        (RuntimeApi::start("token", sender).unwrap(), events)
+        let function = Function {
+            layers: vec![],
+            task: ".".into(),
+            handler: "index.php".into(),
+            timeout: std::time::Duration::from_secs(1),
+            memory_mb: 128,
+            name: "hello".into(),
+            region: "eu-west-1".into(),
+            initialization,
+            env: std::collections::BTreeMap::new(),
+        };
+        (RuntimeApi::start(&function, "token", sender).unwrap(), events)
     }
 
     fn task(id: &str) -> Task {
         let headers = Headers(vec![("Lambda-Runtime-Aws-Request-Id".into(), id.into())]);
-        Task { request_id: id.into(), headers, event: b"{}".to_vec() }
+        Task { request_id: id.into(), headers, event: b"{}".to_vec(), wish: Wish::Whole }
     }
 
     /// Sends one request and returns what comes back as text.
@@ -371,6 +431,51 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_is_handed_on_as_it_comes_and_nothing_else_may_be_said_meanwhile() {
+        let (api, events) = start();
+        thread::scope(|scope| {
+            let next = scope.spawn(|| call(&api, "GET", "runtime/invocation/next", "\r\n"));
+            assert!(matches!(events.recv().unwrap(), Event::Ready));
+            api.deliver(Task { wish: Wish::Pieces, ..task("a") });
+            next.join().unwrap();
+        });
+        let mut stream = TcpStream::connect(api.address).unwrap();
+        write!(
+            stream,
+            "POST /2018-06-01/runtime/invocation/a/response HTTP/1.1\r\nConnection: close\r\nContent-Type: text/x\r\n\
+             Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"
+        )
+        .unwrap();
+        assert!(matches!(events.recv().unwrap(), Event::Began { content_type } if content_type == "text/x"));
+        assert!(matches!(events.recv().unwrap(), Event::Piece(piece) if piece == b"ab"));
+        for path in ["runtime/invocation/a/response", "runtime/invocation/a/error"] {
+            assert!(call(&api, "POST", path, OK).starts_with("HTTP/1.1 403 "), "{path}");
+        }
+        stream.write_all(b"1\r\nc\r\n0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+        assert!(matches!(events.recv().unwrap(), Event::Piece(piece) if piece == b"c"));
+        assert!(matches!(events.recv().unwrap(), Event::Answered(Outcome::Streamed { size: 3 })));
+    }
+
+    #[test]
+    fn a_snapshot_is_waited_for_once() {
+        let (api, events) = start_as(Initialization::SnapStart);
+        assert!(call(&api, "POST", "runtime/restore/error", OK).starts_with("HTTP/1.1 403 "));
+        thread::scope(|scope| {
+            let restored = scope.spawn(|| call(&api, "GET", "runtime/restore/next", "\r\n"));
+            assert!(matches!(events.recv().unwrap(), Event::Snapshot));
+            assert!(call(&api, "GET", "runtime/invocation/next", "\r\n").starts_with("HTTP/1.1 403 "));
+            api.restore();
+            assert!(restored.join().unwrap().starts_with("HTTP/1.1 200 "));
+        });
+        assert!(call(&api, "GET", "runtime/restore/next", "\r\n").starts_with("HTTP/1.1 403 "));
+        assert!(call(&api, "POST", "runtime/restore/error", OK).starts_with("HTTP/1.1 202 "));
+        assert!(matches!(events.recv().unwrap(), Event::InitFailed { .. }));
+    }
+
+    #[test]
     fn the_metadata_want_their_token_and_nothing_else_is_there() {
         let (api, _events) = start();
         let metadata = |token: &str| {
@@ -381,18 +486,5 @@ mod tests {
         assert!(call(&api, "GET", "nothing", "\r\n").starts_with("HTTP/1.1 404 "));
         assert!(call(&api, "POST", "runtime/invocation/next", "\r\n").starts_with("HTTP/1.1 405 "));
         assert!(call(&api, "GET", "ping", "\r\n").ends_with("pong"));
-    }
-
-    #[test]
-    fn error_categories_are_lambdas() {
-        for (given, kept) in [
-            ("Function.MyError", "Function.MyError"),
-            ("x.Runtime.Ab", "x.Runtime.Ab"),
-            ("Function.x", "Function.Unknown"),
-            ("Runtime.A", "Runtime.Unknown"),
-            ("", "Runtime.Unknown"),
-        ] {
-            assert_eq!(category(given), kept);
-        }
     }
 }

@@ -15,7 +15,9 @@ import cold_start  # noqa: E402
 import identical  # noqa: E402
 import machine  # noqa: E402
 import phplayer  # noqa: E402
+import runtime  # noqa: E402
 import sizes  # noqa: E402
+import soak  # noqa: E402
 import vm  # noqa: E402
 import warm  # noqa: E402
 from recipe import Recipe  # noqa: E402
@@ -28,6 +30,8 @@ BENCHES = {
     "cold-start": cold_start.measure,
     "sizes": sizes.measure,
     "vm": vm.measure,
+    "runtime": runtime.measure,
+    "soak": soak.measure,
     "identical": identical.measure,
 }
 
@@ -55,12 +59,18 @@ def arguments() -> argparse.Namespace:
         "--work", type=Path, default=REPOSITORY / "target/bench", metavar="DIR",
         help="where all is written [default: target/bench]",
     )
+    parser.add_argument(
+        "--layer", type=Path, metavar="ZIP",
+        help="the runtime.zip that `runtime` and `soak` take [default: built from the warm store]",
+    )
     parser.add_argument("--reps", type=int, metavar="N", help="repetitions, in place of each bench's own count")
     given = parser.parse_args()
     if not os.access(given.phplayer, os.X_OK):
         parser.error(f"{given.phplayer} is not there: cargo build --release, or --phplayer PATH")
     if given.reps is not None and given.reps < 1:
         parser.error("--reps is at least 1")
+    if given.layer is not None and not given.layer.is_file():
+        parser.error(f"{given.layer} is not there")
     if given.sources is not None and not given.sources.is_dir():
         parser.error(f"{given.sources} is not a folder")
     return given
@@ -72,8 +82,9 @@ def main() -> int:
     work.mkdir(parents=True, exist_ok=True)
     store = given.store.resolve() if given.store else work / "build" / "store"
     sources = given.sources.resolve() if given.sources else work / "sources"
-    setting = Setting(given.phplayer.resolve(), sources, store, work, given.reps)
-    if given.sources is None:
+    layer = given.layer.resolve() if given.layer else None
+    setting = Setting(given.phplayer.resolve(), sources, store, work, given.reps, layer)
+    if given.sources is None and not (layer and given.bench in ("runtime", "soak")):
         fetched(setting)
 
     version, facts = phplayer.version(setting), machine.facts()

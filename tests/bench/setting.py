@@ -26,6 +26,8 @@ class Setting:
     """Everything else is written here."""
     reps: int | None
     """Repetitions, in place of each bench's own count."""
+    layer: Path | None
+    """A runtime.zip that stands already."""
 
     def repetitions(self, usual: int) -> int:
         return self.reps or usual

@@ -1,6 +1,11 @@
 //! The emulator with real sandboxes: small runtimes written in bash, since every Linux that runs the tests has it.
 #![allow(clippy::unwrap_used, reason = "a test helper fails its test")]
 
+mod layers;
+mod lifecycle;
+mod serving;
+mod streaming;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,19 +18,21 @@ use fs_err as fs;
 use miette::Diagnostic;
 use phplayer::commands::{invoke, serve};
 use phplayer::console::{Console, Talk};
-use phplayer::emulator::gateway::Gateway;
+use phplayer::emulator::gateway::{Gateway, Serving};
 use phplayer::emulator::{
-    EmulatorError, Exit, Function, Instance, Invocation, InvokeOptions, LogSink, Outcome, PAYLOAD_LIMIT, Stop,
+    EmulatorError, Exit, Function, Initialization, Instance, Invocation, InvokeOptions, LogSink, Outcome,
+    PAYLOAD_LIMIT, Stop,
 };
 use phplayer::failure::{self, Failure, Kind};
 use serde_json::Value;
 use zip::write::SimpleFileOptions;
 
-/// A Runtime API client in bash: `call METHOD PATH BODY` sets `status`, `id`, `deadline` and `body`.
+/// A Runtime API client in bash: `call METHOD PATH BODY HEADERS` sets `status`, `id`, `deadline` and `body`.
 const CLIENT: &str = r#"#!/bin/bash
-call() {
+call() { request "$1" "/2018-06-01/runtime/$2" "$3" "$4"; }
+request() {
     exec 3<>"/dev/tcp/${AWS_LAMBDA_RUNTIME_API%:*}/${AWS_LAMBDA_RUNTIME_API#*:}"
-    printf '%s /2018-06-01/runtime/%s HTTP/1.1\r\nConnection: close\r\nContent-Length: %d\r\n%s\r\n%s' \
+    printf '%s %s HTTP/1.1\r\nConnection: close\r\nContent-Length: %d\r\n%s\r\n%s' \
         "$1" "$2" "${#3}" "$4" "$3" >&3
     answer
 }
@@ -36,6 +43,7 @@ answer() {
         case $line in
             Lambda-Runtime-Aws-Request-Id:*) id=${line#*: } ;;
             Lambda-Runtime-Deadline-Ms:*) deadline=${line#*: } ;;
+            Lambda-Extension-Identifier:*) extension=${line#*: } ;;
         esac
     done
     body=$(cat <&3)
@@ -70,6 +78,7 @@ impl World {
             memory_mb: 256,
             name: "hello".into(),
             region: "eu-west-1".into(),
+            initialization: Initialization::OnDemand,
             env: BTreeMap::new(),
         };
         Self { home, function, log: Arc::default() }
@@ -401,7 +410,7 @@ fn a_stop_ends_a_running_event() {
     assert!(matches!(stopped, Err(EmulatorError::Interrupted)));
 }
 
-/// A gateway with its instance on a thread of its own; stopped by the guard.
+/// A gateway with its instance on a thread of its own, if not in a process of its own; stopped by the guard.
 struct Served {
     address: SocketAddr,
     stop: Stop,
@@ -410,14 +419,26 @@ struct Served {
 
 impl Served {
     fn new(world: &World) -> Self {
+        Self::with(world, Serving::default())
+    }
+
+    fn with(world: &World, serving: Serving) -> Self {
         let gateway = Gateway::bind(0).unwrap();
         let (address, stop, sink, function) = (gateway.address, Stop::default(), world.sink(), world.function.clone());
+        let sink = match &serving.history {
+            Some(history) => history.recording(sink),
+            None => sink,
+        };
         let wish = stop.clone();
         let thread = thread::spawn(move || {
             let mut instance = Instance::start(&function, Arc::clone(&sink), wish.clone()).unwrap();
-            gateway.run(&mut instance, &sink, &wish).unwrap();
+            gateway.run(&mut instance, &serving, &sink, &wish).unwrap();
         });
         Self { address, stop, thread: Some(thread) }
+    }
+
+    fn get(&self, path: &str) -> (String, Vec<u8>) {
+        self.ask(format!("GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n").as_bytes())
     }
 
     fn ask(&self, request: &[u8]) -> (String, Vec<u8>) {
@@ -433,7 +454,9 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         self.stop.stop();
-        self.thread.take().unwrap().join().unwrap();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
     }
 }
 
@@ -466,7 +489,7 @@ fn a_dying_function_costs_one_502_and_clients_queue() {
         "n=0; while next; do n=$((n + 1)); case $body in *'/die'*) exit 1;; esac; respond \"{\\\"n\\\":$n}\"; done",
     );
     let served = Served::new(&world);
-    let ask = |path: &str| served.ask(format!("GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n").as_bytes());
+    let ask = |path: &str| served.get(path);
     let (head, body) = ask("/die");
     assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
     assert_eq!(body, br#"{"message":"Internal Server Error"}"#);

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 mod layers;
 mod offline;
-mod parts;
+pub mod parts;
 mod php;
-mod rie;
+pub mod rie;
 
 use parts::{Task, built, get, part, phplayer, run, serve};
 use rie::Rie;

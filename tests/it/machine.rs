@@ -56,8 +56,8 @@ fn doctor_says_what_mends_each_lack() {
 fn help_goes_to_stdout_and_every_verb_has_examples() {
     let world = World::new();
     let verbs = [
-        "new", "build", "plan", "fetch", "lock", "shell", "audit", "invoke", "serve", "publish", "list", "doctor",
-        "generate",
+        "new", "build", "plan", "fetch", "lock", "shell", "audit", "invoke", "serve", "bench", "publish", "list",
+        "doctor", "generate",
     ];
     for verb in verbs {
         let said = world.run(&[verb, "--help"]);

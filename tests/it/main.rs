@@ -1,5 +1,7 @@
 //! The one integration binary.
+mod apps;
 mod audit;
+mod bench;
 mod container;
 mod emulator;
 mod faults;

@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -287,14 +287,18 @@ fn listen() -> io::Result<(UnixListener, Socket)> {
 
 /// Removes the sockets of predecessors: Lambda keeps /tmp when it kills a runtime.
 pub fn sweep() {
-    let (folder, start, end) = SOCKETS;
+    sweep_in(Path::new(SOCKETS.0));
+}
+
+fn sweep_in(folder: &Path) {
+    let (_, start, end) = SOCKETS;
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let owner = name
             .to_str()
             .and_then(|name| name.strip_prefix(start)?.strip_suffix(end)?.split('-').next()?.parse::<u32>().ok());
-        let left_behind =
-            |owner| owner == std::process::id() || !std::path::Path::new(&format!("/proc/{owner}")).exists();
+        // A predecessor may have had our number; we have made none yet.
+        let left_behind = |owner| owner == std::process::id() || !Path::new(&format!("/proc/{owner}")).exists();
         if owner.is_some_and(left_behind) {
             let _ = fs::remove_file(entry.path());
         }
@@ -313,4 +317,25 @@ fn spawn(listener: &UnixListener, log: &Log) -> io::Result<Child> {
         .stdin(Stdio::null())
         .process_group(0);
     output::spawn_logged(&mut command, log)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sockets_without_an_owner_are_swept() {
+        let folder = std::env::temp_dir().join(format!("phplayer-sweep-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let ours = format!(".phplayer-{}-0f.sock", std::process::id());
+        // Process 1 lives; no process has the highest number.
+        for name in [".phplayer-1-0f.sock", ".phplayer-4294967295-0f.sock", &ours, ".phplayer-x.sock", "other.sock"] {
+            fs::write(folder.join(name), "").unwrap();
+        }
+        sweep_in(&folder);
+        let mut left: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(left, [".phplayer-1-0f.sock", ".phplayer-x.sock", "other.sock"]);
+    }
 }

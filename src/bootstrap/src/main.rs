@@ -1,39 +1,17 @@
 //! The custom runtime inside a phplayer layer: takes events from Lambda's Runtime API, lets PHP answer them.
 //!
-//! From the top: `main` starts and loops; `http`, `function` and `console` are the three ways to answer; `fpm` and
-//! `worker` are the PHP processes behind them; `event`, `cgi`, `fastcgi` and `response` translate; `runtime_api` talks to
-//! Lambda; `settings` is all that can be set.
+//! This file starts and loops; the rest is the library beside it.
 #![forbid(unsafe_code)]
-
-mod answer;
-mod base64;
-mod cgi;
-mod connection;
-mod console;
-mod event;
-mod farewell;
-mod fastcgi;
-mod fpm;
-mod function;
-mod handler;
-mod http;
-mod invocation;
-mod log;
-mod output;
-mod processes;
-mod response;
-mod runtime_api;
-mod settings;
-mod worker;
 
 use std::process::ExitCode;
 use std::thread;
 
-use answer::{Answer, InitError};
-use handler::Handler;
-use log::{Level, Log, Style};
-use runtime_api::{ApiError, RuntimeApi};
-use settings::{Settings, Shutdown, Start};
+use phplayer_bootstrap::answer::{Answer, InitError};
+use phplayer_bootstrap::handler::Handler;
+use phplayer_bootstrap::log::{Level, Log, Style};
+use phplayer_bootstrap::runtime_api::{ApiError, RuntimeApi};
+use phplayer_bootstrap::settings::{Settings, Shutdown, Start};
+use phplayer_bootstrap::{console, farewell, fpm, function, http, settings};
 
 /// Whoever runs this by hand learns what it is for.
 const NO_API: &str = "AWS_LAMBDA_RUNTIME_API is not set: this program is started by Lambda, or by `phplayer invoke` and \

@@ -92,12 +92,11 @@ impl Task {
         Self { folder, env: Vec::new() }
     }
 
-    /// examples/lamp with this authority's certificate in it, set up for tests/run's MySQL.
-    pub fn lamp(authority: &str) -> Self {
+    /// A copy of a folder, with this authority's certificate in it.
+    pub fn copy(original: &Path, authority: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let example = repository().join("examples/lamp");
-        for entry in WalkDir::new(&example).into_iter().map(Result::unwrap) {
-            let to = folder.path().join(entry.path().strip_prefix(&example).unwrap());
+        for entry in WalkDir::new(original).into_iter().map(Result::unwrap) {
+            let to = folder.path().join(entry.path().strip_prefix(original).unwrap());
             if entry.file_type().is_dir() {
                 fs::create_dir_all(to).unwrap();
             } else {
@@ -105,6 +104,12 @@ impl Task {
             }
         }
         fs::copy(certificate(authority), folder.path().join("ca.pem")).unwrap();
+        Self { folder, env: Vec::new() }
+    }
+
+    /// examples/lamp with this authority's certificate in it, set up for tests/run's MySQL.
+    pub fn lamp(authority: &str) -> Self {
+        let mut task = Self::copy(&repository().join("examples/lamp"), authority);
         let address = part("MYSQL");
         let (host, port) = address.split_once(':').unwrap();
         let env = [
@@ -115,7 +120,8 @@ impl Task {
             ("DB_NAME", "shop"),
             ("DB_CA", "/var/task/ca.pem"),
         ];
-        Self { folder, env: env.map(|(name, value)| (name, value.to_owned())).into() }
+        task.env = env.map(|(name, value)| (name, value.to_owned())).into();
+        task
     }
 
     pub fn path(&self) -> &Path {

@@ -156,6 +156,42 @@ fn whatever_a_script_does_costs_its_own_request_only() {
 }
 
 #[test]
+fn what_happens_to_php_between_requests_costs_no_request() {
+    let script = r#"<?php
+        $later = fn ($signal, $process) => exec("(sleep 0.1; kill -$signal $process) >/dev/null 2>&1 &");
+        switch ($_SERVER['REQUEST_URI']) {
+            case '/kill': $later(9, getmypid()); break;
+            case '/segv': $later(11, getmypid()); break;
+            case '/master': $later(9, posix_getppid()); break;
+        }
+        echo 'fine';"#;
+    let mut lambda = site(&[("index.php", script)], "index.php");
+    for path in ["/kill", "/segv", "/master"] {
+        assert_eq!(body(&lambda.invoke(&get(path))), "fine");
+        std::thread::sleep(Duration::from_millis(400));
+        let call = lambda.invoke(&get("/"));
+        assert_eq!(body(&call), "fine", "after {path}: {}", lambda.log());
+    }
+}
+
+#[test]
+fn a_full_tmp_stops_nothing() {
+    let script = r#"<?php
+        switch ($_SERVER['REQUEST_URI']) {
+            case '/fill': foreach (range(1, 100) as $n) { @file_put_contents("/tmp/$n", str_repeat('x', 1 << 20)); } break;
+            case '/master': posix_kill(posix_getppid(), 9); sleep(60);
+        }
+        echo 'fine';"#;
+    let mut lambda = site(&[("index.php", script)], "index.php");
+    for path in ["/fill", "/", "/master", "/"] {
+        let call = lambda.invoke(&get(path));
+        assert!(path == "/master" || body(&call) == "fine", "{path}: {}", lambda.log());
+    }
+    let form = json!({"content-type": "application/x-www-form-urlencoded"});
+    assert_eq!(body(&lambda.invoke(&request("POST", "/", form, "a=b"))), "fine");
+}
+
+#[test]
 fn an_event_that_is_no_request_is_an_error_and_the_next_one_works() {
     let mut lambda = site(&[("index.php", "<?php echo 'fine';")], "index.php");
     for event in

@@ -52,7 +52,8 @@ impl Lambda {
             .args(["--unshare-user", "--uid", "993", "--gid", "990", "--unshare-pid", "--die-with-parent"])
             .args(["--ro-bind", "/usr", "/usr", "--ro-bind", "/etc", "/etc", "--proc", "/proc", "--dev", "/dev"])
             .args(["--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64", "--symlink", "usr/bin", "/bin"])
-            .args(["--tmpfs", "/tmp", "--ro-bind"])
+            // Small, so that it can be filled.
+            .args(["--size", "67108864", "--tmpfs", "/tmp", "--ro-bind"])
             .arg(&opt)
             .args(["/opt", "--ro-bind"])
             .arg(&task)

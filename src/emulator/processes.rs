@@ -1,14 +1,42 @@
-//! How much memory the processes of a sandbox use, as `/proc` tells it.
+//! The processes of a sandbox, as `/proc` tells of them: which they are, and how much memory they use.
 
 use std::collections::HashMap;
 
 use fs_err as fs;
 
-/// Bytes that `ancestor`'s descendants use now; pages that they share count once, as they do on Lambda.
+/// Bytes that a sandbox's processes use now; pages that they share count once, as they do on Lambda.
 ///
 /// None where `/proc` does not tell. Costs one look at every process of the machine, well under a millisecond for a few
 /// hundred of them.
-pub fn used_by_descendants(ancestor: u32) -> Option<u64> {
+pub fn memory(bubblewrap: u32) -> Option<u64> {
+    all(bubblewrap)?.into_iter().filter_map(proportional).reduce(|total, bytes| total + bytes)
+}
+
+/// The processes of a sandbox, but bubblewrap's own.
+pub fn all(bubblewrap: u32) -> Option<Vec<u32>> {
+    let children = children()?;
+    let mut waiting = first(&children, bubblewrap);
+    let mut found = Vec::new();
+    while let Some(process) = waiting.pop() {
+        waiting.extend(children.get(&process).into_iter().flatten());
+        found.push(process);
+    }
+    Some(found)
+}
+
+/// The process that bubblewrap was started for.
+pub fn runtime(bubblewrap: u32) -> Option<u32> {
+    first(&children()?, bubblewrap).into_iter().min()
+}
+
+/// What bubblewrap's own child has started: that one is the sandbox's process 1 and none of the function's. Orphans become
+/// its children too.
+fn first(children: &HashMap<u32, Vec<u32>>, bubblewrap: u32) -> Vec<u32> {
+    let own = children.get(&bubblewrap).into_iter().flatten();
+    own.flat_map(|child| children.get(child)).flatten().copied().collect()
+}
+
+fn children() -> Option<HashMap<u32, Vec<u32>>> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for entry in fs::read_dir("/proc").ok()?.filter_map(Result::ok) {
         let Some(process) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
@@ -18,17 +46,7 @@ pub fn used_by_descendants(ancestor: u32) -> Option<u64> {
             children.entry(parent).or_default().push(process);
         }
     }
-    // The first child is bubblewrap's own, the sandbox's process 1: not the function's.
-    let mut waiting: Vec<u32> =
-        children.get(&ancestor)?.iter().flat_map(|child| children.get(child)).flatten().copied().collect();
-    let mut total = None;
-    while let Some(process) = waiting.pop() {
-        waiting.extend(children.get(&process).into_iter().flatten());
-        if let Some(bytes) = proportional(process) {
-            *total.get_or_insert(0) += bytes;
-        }
-    }
-    total
+    Some(children)
 }
 
 /// The fourth field; the second, the command in parentheses, may contain anything.
