@@ -1,5 +1,6 @@
-//! What we know how to build: PHP releases, extensions, and the C libraries under them. All of it is data.
+//! What we know how to build: PHP releases, extensions, the C libraries under them, and the bases. All of it is data.
 
+mod base;
 mod definition;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use include_dir::{Dir, include_dir};
 use miette::{NamedSource, SourceSpan};
 
+pub use base::BaseImage;
 pub use definition::{Build, Extension, Library, Patch, PhpSeries, Release, Where};
 
 /// The definitions that come with this phplayer.
@@ -19,6 +21,7 @@ pub struct Catalogue {
     pub php: BTreeMap<String, PhpSeries>,
     pub libraries: BTreeMap<String, Library>,
     pub extensions: BTreeMap<String, Extension>,
+    pub bases: BTreeMap<String, BaseImage>,
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -49,7 +52,9 @@ impl Catalogue {
     /// The embedded definitions alone.
     pub fn embedded() -> Result<Self, CatalogueError> {
         let mut catalogue = Self::default();
-        for (folder, room) in [("", Room::Extensions), ("libraries", Room::Libraries), ("php", Room::Php)] {
+        for (folder, room) in
+            [("", Room::Extensions), ("libraries", Room::Libraries), ("php", Room::Php), ("bases", Room::Bases)]
+        {
             let dir = if folder.is_empty() { Some(&EMBEDDED) } else { EMBEDDED.get_dir(folder) };
             for file in dir.into_iter().flat_map(|dir| dir.files()) {
                 if file.path().extension().is_some_and(|extension| extension == "toml") {
@@ -61,7 +66,8 @@ impl Catalogue {
         Ok(catalogue)
     }
 
-    /// The embedded definitions, and those in `php-extensions/` beside the recipe: a user's file adds, or replaces ours.
+    /// The embedded definitions, and those in `php-extensions/` and `bases/` beside the recipe: a user's file adds, or
+    /// replaces ours.
     pub fn beside(recipe: &Path) -> Result<Self, CatalogueError> {
         let mut catalogue = Self::embedded()?;
         let folder = recipe.parent().unwrap_or(Path::new(".")).join("php-extensions");
@@ -69,6 +75,7 @@ impl Catalogue {
             (folder.clone(), Room::Extensions),
             (folder.join("libraries"), Room::Libraries),
             (folder.join("php"), Room::Php),
+            (recipe.parent().unwrap_or(Path::new(".")).join("bases"), Room::Bases),
         ] {
             for file in definitions_in(&dir).map_err(|cause| CatalogueError::Unreadable { dir: dir.clone(), cause })? {
                 let text = fs_err::read_to_string(&file)
@@ -104,6 +111,11 @@ impl Catalogue {
                 named(&series.series)?;
                 self.php.insert(stem, series);
             }
+            Room::Bases => {
+                let base: BaseImage = read(file, text)?;
+                named(&base.name)?;
+                self.bases.insert(stem, base);
+            }
         }
         Ok(())
     }
@@ -115,6 +127,7 @@ enum Room {
     Extensions,
     Libraries,
     Php,
+    Bases,
 }
 
 fn definitions_in(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
@@ -143,6 +156,7 @@ fn read<T: serde::de::DeserializeOwned>(file: &Path, text: &str) -> Result<T, Ca
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::Base;
 
     #[test]
     fn every_embedded_definition_stands_and_its_needs_exist() {
@@ -162,6 +176,14 @@ mod tests {
                 assert!(catalogue.libraries.contains_key(need), "{} needs {need}", library.name);
             }
         }
+    }
+
+    #[test]
+    fn amazon_linux_2023_is_the_base_that_needs_no_definition() {
+        let catalogue = Catalogue::embedded().expect("the embedded definitions parse");
+        assert_eq!(catalogue.bases["al2023"].base(), Base::Al2023);
+        assert_eq!(catalogue.bases["al2"].base().glibc_minor(), 26);
+        assert!(catalogue.bases["al2"].deprecated.is_some());
     }
 
     #[test]

@@ -144,6 +144,12 @@ impl Reporter for Console {
                 self.end_bar(&step);
                 self.say("Compile", &format!("{step:<28} {}", seconds(elapsed)));
             }
+            Event::StepCached { step } => {
+                self.end_bar(&step);
+                if verbose {
+                    self.say("Cached", &step);
+                }
+            }
             Event::StepFailed { step, elapsed } => {
                 self.end_bar(&step);
                 self.say("Failed", &format!("{step:<28} {}", seconds(elapsed)));

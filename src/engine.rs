@@ -1,7 +1,10 @@
-//! What runs a plan's steps. The local engine needs no container and no root.
+//! What runs a plan's steps: this machine's sandboxes, or a container builder.
 
+pub mod choice;
+pub mod container;
 pub mod exchange;
 pub mod local;
+mod sources;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +36,35 @@ pub enum EngineError {
         #[source]
         cause: ProcessError,
     },
+    #[error("{step} failed\n\n{}\n", shown(last))]
+    #[diagnostic(help("the whole log: {}\nto look around in its container: phplayer shell --engine container {} {step}", log.display(), recipe.display()))]
+    Stage { step: StepId, recipe: PathBuf, log: PathBuf, last: Vec<String> },
+    #[error("the base {base} lacks {tools}")]
+    #[diagnostic(help("{image} does not have it: add a command that installs it to `setup` in bases/{base}.toml"))]
+    BaseLacks { base: String, image: String, tools: String },
+    #[error("{image} could not be set up\n\n{}\n", shown(last))]
+    #[diagnostic(help("`setup` of the base's definition fails; it needs the network. The whole log: {}", log.display()))]
+    SetUp { image: String, log: PathBuf, last: Vec<String> },
+    #[error("the base image {image} cannot be had\n\n{}\n", shown(last))]
+    #[diagnostic(help("{}", if *pinned {
+        "the registry must have the digest that phplayer.lock names: look at it, or remove its `base:` entry and run `phplayer lock --engine container`"
+    } else {
+        "the builder must reach the image's registry, or have the image already"
+    }))]
+    NoImage { image: String, pinned: bool, last: Vec<String> },
+    #[error("{builder} ended before its work was done\n\n{}\n", shown(last))]
+    #[diagnostic(help("what was finished is in the builder's cache: see that it runs, then build again. The whole log: {}", log.display()))]
+    BuilderDied { builder: String, log: PathBuf, last: Vec<String> },
+    #[error("{builder} could not be run")]
+    #[diagnostic(help("`phplayer doctor` says which builders answer"))]
+    BuilderNotRun {
+        builder: String,
+        #[source]
+        cause: ProcessError,
+    },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Builder(#[from] container::builder::BuilderError),
     #[error("interrupted; what was finished stays in the store")]
     Interrupted,
     #[error("cannot unpack {name}")]

@@ -15,7 +15,7 @@ use crate::archive::{self, ArchiveError, Packed};
 use crate::engine::Tree;
 use crate::plan::Plan;
 use crate::recipe::{ByteSize, Recipe};
-use crate::target::Arch;
+use crate::target::{Arch, Base};
 
 use manifest::{Kind, MANIFEST_PATH, Manifest, SourceRecord, WaiverRecord};
 
@@ -98,7 +98,13 @@ pub fn runtime(plan: &Plan, recipe: &Recipe, tree: &Tree, zip: &Path) -> Result<
 }
 
 /// `vendor.zip` from a folder that holds `vendor/`.
-pub fn vendor(recipe: &Recipe, root: &Path, packages: Vec<(String, String)>, zip: &Path) -> Result<Layer, LayerError> {
+pub fn vendor(
+    recipe: &Recipe,
+    base: Base,
+    root: &Path,
+    packages: Vec<(String, String)>,
+    zip: &Path,
+) -> Result<Layer, LayerError> {
     let name = recipe.name.get_ref();
     let manifest = Manifest {
         schema: 1,
@@ -107,7 +113,7 @@ pub fn vendor(recipe: &Recipe, root: &Path, packages: Vec<(String, String)>, zip
         description: format!("Composer packages of {name}: {}", packages.len()),
         license: recipe.publish.license.clone().unwrap_or_else(|| "NOASSERTION".to_owned()),
         recipe: name.to_string(),
-        base: recipe.base,
+        base,
         arch: Arch::ALL.to_vec(),
         toolchain: None,
         versions: packages.into_iter().collect(),

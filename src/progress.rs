@@ -35,6 +35,10 @@ pub enum Event {
         step: String,
         elapsed: Duration,
     },
+    /// The builder had it from an earlier run.
+    StepCached {
+        step: String,
+    },
     StepFailed {
         step: String,
         elapsed: Duration,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 pub use toml::Spanned;
 
-use crate::target::{Arch, Base};
+use crate::target::Arch;
 
 mod choosing;
 mod ini;
@@ -22,7 +22,7 @@ mod table;
 pub use choosing::{Unchosen, choose};
 pub use ini::IniValue;
 pub use mistake::{Mistake, Mistakes, Refusal, suggest};
-pub use name::{ExtensionName, LayerName};
+pub use name::{BaseName, ExtensionName, LayerName};
 pub use php_version::PhpVersion;
 pub use reading::parse;
 pub use schema::schema;
@@ -41,9 +41,9 @@ pub struct Recipe {
     /// A series (`8.4`: the newest release known) or one release (`8.4.24`).
     #[schemars(with = "PhpVersion")]
     pub php: Spanned<PhpVersion>,
-    /// The Lambda base image.
-    #[schemars(default)]
-    pub base: Base,
+    /// The Lambda base image; without it, `al2023`. A `bases/NAME.toml` beside the recipe adds one.
+    #[schemars(default, with = "Option<BaseName>")]
+    pub base: Option<Spanned<BaseName>>,
     /// What to build for; without it, what this machine is.
     #[schemars(default, extend("uniqueItems" = true))]
     pub arch: Vec<Arch>,

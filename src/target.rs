@@ -1,7 +1,10 @@
 //! What a layer is built for: an architecture and a Lambda base image.
 
+mod base;
+
 use std::fmt;
 
+pub use base::{Base, Described, DottedNumbers, GlibcVersion, PolicyName};
 use serde::{Deserialize, Serialize};
 
 /// The two architectures of Lambda.
@@ -62,59 +65,6 @@ impl Arch {
 }
 
 impl fmt::Display for Arch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A Lambda base image that a layer runs on.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    schemars::JsonSchema,
-    clap::ValueEnum,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Base {
-    /// Amazon Linux 2023: `provided.al2023`, glibc 2.34.
-    #[default]
-    Al2023,
-}
-
-impl Base {
-    pub const ALL: [Base; 1] = [Base::Al2023];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Base::Al2023 => "al2023",
-        }
-    }
-
-    /// The identifier in `CompatibleRuntimes`.
-    pub const fn runtime(self) -> &'static str {
-        match self {
-            Base::Al2023 => "provided.al2023",
-        }
-    }
-
-    /// The minor number of the base's glibc 2.x: no symbol may be newer.
-    pub const fn glibc_minor(self) -> u32 {
-        match self {
-            Base::Al2023 => 34,
-        }
-    }
-}
-
-impl fmt::Display for Base {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

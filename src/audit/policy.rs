@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use crate::elf::IsaLevel;
-use crate::target::{Arch, Base, Target};
+use crate::target::{Arch, Base, PolicyName, Target};
 
 const AL2023: &str = include_str!("policies/al2023.toml");
 
@@ -63,10 +63,22 @@ pub enum Fit {
 
 impl Policy {
     pub fn for_target(target: Target) -> Self {
-        let text = match target.base {
-            Base::Al2023 => AL2023,
+        let name = match target.base {
+            Base::Al2023 => PolicyName::Al2023,
+            Base::Described(facts) => facts.policy,
         };
-        let file: File = toml::from_str(text).expect("the embedded policies are parsed by a unit test");
+        let text = match name {
+            PolicyName::Al2023 => AL2023,
+        };
+        let mut file: File = toml::from_str(text).expect("the embedded policies are parsed by a unit test");
+        if let Base::Described(facts) = target.base {
+            let own = facts.versions.iter().map(|(series, version)| (series.clone(), String::from(version.clone())));
+            let glibc = ("GLIBC".to_owned(), facts.glibc.to_string());
+            let parsed = own.chain([glibc]).map(|(series, text)| {
+                (series, Version::try_from(text).expect("the definition's reader takes numbers and dots only"))
+            });
+            file.versions.extend(parsed);
+        }
         let ForArch { interpreter, sure, named_versions, isa } = match target.arch {
             Arch::X86_64 => file.arch.x86_64,
             Arch::Arm64 => file.arch.arm64,
@@ -181,6 +193,18 @@ mod tests {
                 assert_ne!(policy.fit(&format!("GLIBC_2.{}", base.glibc_minor() + 1)), Fit::Fits);
             }
         }
+    }
+
+    #[test]
+    fn a_described_base_has_its_own_versions_and_the_named_policys_libraries() {
+        let facts =
+            r#"{"name":"mine","runtime":"provided.al2023","policy":"al2023","glibc":"2.36","versions":{"GCC":"12.0"}}"#;
+        let base: Base = serde_json::from_str(facts).expect("a base");
+        let policy = Policy::for_target(Target { arch: Arch::X86_64, base });
+        assert_eq!(policy.fit("GLIBC_2.36"), Fit::Fits);
+        assert_eq!(policy.fit("GLIBC_2.37"), Fit::TooNew { newest: "GLIBC_2.36".to_owned() });
+        assert_eq!(policy.fit("GCC_13.0.0"), Fit::TooNew { newest: "GCC_12.0".to_owned() });
+        assert_eq!(policy.offer("libz.so.1"), Offer::Unsure);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! `phplayer audit`: says what would keep a layer from loading on Lambda.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
 use crate::audit::{self, Contents, Policy, Report, Reports, Waiver, sarif, text};
+use crate::catalogue::Catalogue;
 use crate::console::Console;
 use crate::failure::{Failure, Outcome};
+use crate::recipe::BaseName;
 use crate::target::{Arch, Base, Target};
 
 /// Prove that a layer will load on Lambda
@@ -24,9 +26,9 @@ pub struct Args {
     #[arg(value_name = "ZIP|DIR", required_unless_present = "rules")]
     pub subjects: Vec<PathBuf>,
 
-    /// The base image to judge for
-    #[arg(long, default_value_t, value_enum)]
-    pub base: Base,
+    /// The base image to judge for, of phplayer or of bases/ here [default: al2023]
+    #[arg(long, value_name = "NAME")]
+    pub base: Option<BaseName>,
 
     /// The architecture to judge for [default: what the manifest says, else what its ELF files are]
     #[arg(long, value_enum)]
@@ -55,6 +57,14 @@ pub enum Format {
     Sarif,
 }
 
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("`{name}` is not a known base")]
+#[diagnostic(help("known: {known}; a bases/{name}.toml in this folder adds one"))]
+struct UnknownBase {
+    name: String,
+    known: String,
+}
+
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     if args.rules {
         console.data(&text::rules());
@@ -69,11 +79,12 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
 pub fn reports(args: &Args) -> Result<Reports, Failure> {
     let waivers: Vec<Waiver> =
         args.allow.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(Failure::input)?;
+    let base = args.base.as_ref().map(base_here).transpose()?.unwrap_or_default();
     let mut reports = Vec::new();
     for subject in &args.subjects {
         let contents = Contents::read(subject).map_err(Failure::input)?;
         for arch in archs(&contents, args.arch) {
-            let policy = Policy::for_target(Target { arch, base: args.base });
+            let policy = Policy::for_target(Target { arch, base });
             let mut report: Report = audit::judge(&contents, &policy);
             report.waive(&waivers);
             reports.push(report);
@@ -88,6 +99,16 @@ pub fn render(reports: &Reports, format: Format) -> String {
         Format::Json => serde_json::to_string_pretty(reports).expect("a report is plain JSON"),
         Format::Sarif => format!("{:#}", sarif::render(reports)),
     }
+}
+
+/// A base by its name: phplayer's, or one of `bases/` in this folder.
+fn base_here(name: &BaseName) -> Result<Base, Failure> {
+    let catalogue = Catalogue::beside(Path::new("here")).map_err(Failure::input)?;
+    let known = || catalogue.bases.keys().cloned().collect::<Vec<_>>().join(", ");
+    let image = catalogue.bases.get(name.as_str());
+    image
+        .map(|image| image.base())
+        .ok_or_else(|| Failure::input(UnknownBase { name: name.to_string(), known: known() }))
 }
 
 /// Where nothing says, the host's: a layer without machine code is the same for both.

@@ -8,16 +8,20 @@ use std::time::Instant;
 use crate::audit::{self, Policy, text};
 use crate::console::{self, Console};
 use crate::digest::Digest;
+use crate::engine::choice::{self, Choice};
+use crate::engine::container::builder::Builder;
+use crate::engine::container::{self, Site};
 use crate::engine::exchange::Exchange;
 use crate::engine::local::{self, Workshop};
 use crate::engine::{EngineError, Tree};
 use crate::failure::{Failure, Outcome};
-use crate::layer::built::{Built, BuiltLayer};
+use crate::layer::built::{Built, BuiltLayer, Container};
 use crate::layer::{self, Layer, sizes};
 use crate::plan::Plan;
 use crate::process;
 use crate::progress::{Event, Reporter};
 use crate::recipe::Engine;
+use crate::store::Store;
 use crate::target::Arch;
 use crate::toolchain::{self, Toolchain};
 use crate::vendor::{self, Project, VendorError};
@@ -34,6 +38,8 @@ use super::setup;
   phplayer build                                 phplayer.toml here, or the only recipe in recipes/
   phplayer build --offline                       after `phplayer fetch`
   phplayer build --store s3://builds/phplayer    take steps that other machines made, leave those made here
+  phplayer build --engine container              compile in the base image, with docker, podman, nerdctl or finch
+  phplayer build --builder farm                  the same, with a builder of `docker buildx create --name farm`
   phplayer build --sizes                         say what each extension and library adds")]
 pub struct Args {
     /// Recipes [default: phplayer.toml, or the only one in recipes/]
@@ -43,7 +49,13 @@ pub struct Args {
     pub arch: Option<Arch>,
     /// Build with this engine, whatever the recipe says
     #[arg(long)]
-    pub engine: Option<EngineChoice>,
+    pub engine: Option<Engine>,
+    /// Build with this one of buildx, docker, podman, nerdctl and finch, or with this builder of `docker buildx create`
+    #[arg(long, value_name = "NAME")]
+    pub builder: Option<String>,
+    /// Build for a base that is past its end
+    #[arg(long)]
+    pub allow_deprecated: bool,
     /// Write NAME-ARCH/{runtime.zip,vendor.zip,manifest.json} into this folder
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
@@ -66,52 +78,40 @@ pub struct Args {
     pub format: Format,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum EngineChoice {
-    Auto,
-    Local,
-}
-
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub enum Format {
     Text,
     Json,
 }
 
-/// The recipe asks for an engine that this phplayer does not have.
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("this phplayer has no container engine")]
-#[diagnostic(help("`engine = \"local\"` in the recipe, or `--engine local`: it needs no container and no root"))]
-struct NoContainerEngine;
-
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     let all = Chosen::all(&args.recipes, args.arch)?;
     for chosen in &all {
+        chosen.current(args.allow_deprecated)?;
         chosen.check()?;
-        if args.engine.is_none() && chosen.recipe.engine == Engine::Container {
-            return Err(Failure::input(NoContainerEngine));
-        }
     }
     let mut built = Vec::new();
     let mut outcome = Outcome::Done;
     for chosen in &all {
         layer::bootstrap_for(chosen.target.arch).map_err(Failure::machine)?;
-        let mut tools = chosen.catalogue_tools();
-        tools.extend(toolchain::cross(chosen.target.arch));
-        if let Some(project) = project(chosen, args.allow_unlocked) {
-            project.check().map_err(vendor_failure)?;
-            tools.push("composer".to_owned());
-            if chosen.target.arch != Arch::host() {
+        let project = project(chosen, args.allow_unlocked);
+        project.as_ref().map_or(Ok(()), Project::check).map_err(vendor_failure)?;
+        let choice = choice(&args, chosen)?;
+        let plan = match choice {
+            Choice::Local => {
+                let mut tools = chosen.catalogue_tools();
+                tools.extend(toolchain::cross(chosen.target.arch));
+                tools.extend(project.is_some().then(|| "composer".to_owned()));
                 // Without one of the machine's own, Composer would run with the layer's PHP, which does not run here.
-                tools.push("php".to_owned());
+                let foreign = project.is_some() && chosen.target.arch != Arch::host();
+                tools.extend(foreign.then(|| "php".to_owned()));
+                tools.extend((!zig_is_at_hand(&args.places)).then(|| "pip".to_owned()));
+                setup::ensure(&tools, args.setup, console)?;
+                chosen.local_plan()?
             }
-        }
-        if !zig_is_at_hand(&args.places) {
-            tools.push("pip".to_owned());
-        }
-        setup::ensure(&tools, args.setup, console)?;
-        let plan = chosen.plan()?;
-        let one = build(&args, chosen, &plan, console)?;
+            Choice::Container(_) => chosen.container_plan()?,
+        };
+        let one = build(&args, chosen, &plan, &choice, console)?;
         if one.layers.iter().any(|layer| !layer.accepted) {
             outcome = Outcome::Objected;
         }
@@ -125,7 +125,15 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-fn build(args: &Args, chosen: &Chosen, plan: &Plan, console: &Console) -> Result<Built, Failure> {
+/// Whoever says `--setup` wants the local engine.
+fn choice(args: &Args, chosen: &Chosen) -> Result<Choice, Failure> {
+    match args.engine.unwrap_or(chosen.recipe.engine) {
+        Engine::Auto if args.setup => Ok(Choice::Local),
+        wanted => choice::choose(wanted, chosen.target, args.builder.as_deref()).map_err(Failure::machine),
+    }
+}
+
+fn build(args: &Args, chosen: &Chosen, plan: &Plan, choice: &Choice, console: &Console) -> Result<Built, Failure> {
     let start = Instant::now();
     let store = args.places.open()?;
     let missing = local::outstanding(plan, &store).len();
@@ -140,9 +148,10 @@ fn build(args: &Args, chosen: &Chosen, plan: &Plan, console: &Console) -> Result
     if let Some(exchange) = exchange {
         exchange.pull().map_err(engine_failure)?;
     }
-    let tree = match store.step(&plan.link().key) {
-        Some(root) => Tree { root, ran: Vec::new() },
-        None => {
+    let tree = match (store.step(&plan.link().key), choice) {
+        (Some(root), _) => Tree { root, ran: Vec::new() },
+        (None, Choice::Container(found)) => contained(args, chosen, plan, found.as_ref(), &store, console)?,
+        (None, Choice::Local) => {
             let fetcher = args.places.fetcher(&store);
             let toolchain = Toolchain::ready(plan.target, &store, &fetcher, console).map_err(Failure::machine)?;
             let jobs = args.jobs.or_else(|| Some(std::thread::available_parallelism().ok()?.get())).unwrap_or(2);
@@ -183,16 +192,53 @@ fn build(args: &Args, chosen: &Chosen, plan: &Plan, console: &Console) -> Result
                 let installed = project
                     .install(&tree.root, &chosen.loaded(plan), &stage.path().join("vendor-tree"), &log)
                     .map_err(vendor_failure)?;
-                let made =
-                    layer::vendor(&chosen.recipe, &installed.root, installed.packages, &zip).map_err(Failure::work)?;
+                let made = layer::vendor(&chosen.recipe, plan.target.base, &installed.root, installed.packages, &zip)
+                    .map_err(Failure::work)?;
                 judged(made, key, plan, console)?
             }
         });
     }
-    let built = Built::new(plan, &chosen.recipe, layers);
+    let container = match choice {
+        Choice::Local => None,
+        Choice::Container(_) => {
+            let image = chosen.pinned_image();
+            if !image.pinned {
+                let mend = "`phplayer lock --engine container` asks the registry for its digest";
+                console.warn(&format!("the base image {} is not pinned: {mend}", image.reference));
+            }
+            Some(Container { image: image.reference, pinned: image.pinned })
+        }
+    };
+    let built = Built::new(plan, &chosen.recipe, container, layers);
     built.write(&folder).map_err(layer::LayerError::from).map_err(Failure::work)?;
     console.say("Done", &format!("{} in {}", folder.display(), console::seconds(start.elapsed())));
     Ok(built)
+}
+
+/// Has a container builder make what the store does not have.
+fn contained(
+    args: &Args,
+    chosen: &Chosen,
+    plan: &Plan,
+    found: Option<&Builder>,
+    store: &Store,
+    console: &Console,
+) -> Result<Tree, Failure> {
+    let builder = match found {
+        Some(builder) => builder.clone(),
+        None => Builder::find(args.builder.as_deref()).map_err(Failure::machine)?,
+    };
+    let image = chosen.pinned_image();
+    console.say("Builder", &format!("{builder}, in {}", image.reference));
+    let site = Site {
+        store,
+        fetcher: &args.places.fetcher(store),
+        reporter: console,
+        builder: &builder,
+        image: &image,
+        recipe: &chosen.recipe.file,
+    };
+    container::run(plan, &site).map_err(engine_failure)
 }
 
 /// Whether zig need not be had any more. pip is asked for it where upstream does not answer.
@@ -249,7 +295,13 @@ fn sizes_of(args: &Args, plan: &Plan) -> Result<Vec<(String, u64)>, Failure> {
 
 fn engine_failure(error: EngineError) -> Failure {
     match error {
-        EngineError::Toolchain(_) | EngineError::Store(_) | EngineError::NotRun { .. } => Failure::machine(error),
+        EngineError::Toolchain(_)
+        | EngineError::Store(_)
+        | EngineError::NotRun { .. }
+        | EngineError::Builder(_)
+        | EngineError::BuilderNotRun { .. }
+        | EngineError::BuilderDied { .. }
+        | EngineError::NoImage { .. } => Failure::machine(error),
         other => Failure::work(other),
     }
 }

@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{BaseImage, Catalogue};
 use crate::console::Console;
+use crate::engine::container;
 use crate::failure::Failure;
 use crate::lockfile::Lockfile;
 use crate::plan::{self, Plan};
-use crate::recipe::{self, Recipe};
+use crate::recipe::{self, Engine, Mistakes, Recipe, suggest};
 use crate::remote::{Access, Location, NotALocation, Patience, Remote};
 use crate::source::Fetcher;
 use crate::store::{Store, StoreError};
-use crate::target::{Arch, Target};
+use crate::target::{Arch, Base, Target};
 use crate::toolchain::Toolchain;
 
 /// What one `--store` names.
@@ -109,7 +110,17 @@ pub struct Chosen {
     pub recipe: Recipe,
     pub catalogue: Catalogue,
     pub lock: Option<Lockfile>,
+    pub image: BaseImage,
     pub target: Target,
+}
+
+/// The base is past its end.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("`{base}` is deprecated: {reason}")]
+#[diagnostic(help("write `base = \"al2023\"`, or leave it out; `--allow-deprecated` builds all the same"))]
+struct Deprecated {
+    base: String,
+    reason: String,
 }
 
 impl Chosen {
@@ -123,8 +134,25 @@ impl Chosen {
     fn new(recipe: Recipe, arch: Arch) -> Result<Self, Failure> {
         let catalogue = Catalogue::beside(&recipe.file).map_err(Failure::input)?;
         let lock = Lockfile::beside(&recipe.file).map_err(Failure::input)?;
-        let target = Target { arch, base: recipe.base };
-        Ok(Self { recipe, catalogue, lock, target })
+        let image = base_image(&recipe, &catalogue)?;
+        let target = Target { arch, base: image.base() };
+        Ok(Self { recipe, catalogue, lock, image, target })
+    }
+
+    /// Refuses a base that is past its end, unless the user says that it is wanted.
+    pub fn current(&self, allow_deprecated: bool) -> Result<(), Failure> {
+        match &self.image.deprecated {
+            Some(reason) if !allow_deprecated => {
+                Err(Failure::input(Deprecated { base: self.image.name.clone(), reason: reason.clone() }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the steps run in, if a container engine runs them: the base by its digest where the lock holds one.
+    pub fn pinned_image(&self) -> container::Image {
+        let locked = self.lock.as_ref().and_then(|lock| lock.locked.get(&self.image.lock_name()));
+        container::Image::new(&self.image, locked)
     }
 
     /// The recipes named, or the one that is meant when none is; each for every architecture asked for.
@@ -148,10 +176,22 @@ impl Chosen {
         Ok(all)
     }
 
-    /// Decides every step; asks the machine only what its compiler is called.
+    /// Decides every step for the engine that the recipe names; `auto` is the local one here. Asks the machine only what
+    /// its compiler is called.
     pub fn plan(&self) -> Result<Plan, Failure> {
+        match self.recipe.engine {
+            Engine::Auto | Engine::Local => self.local_plan(),
+            Engine::Container => self.container_plan(),
+        }
+    }
+
+    pub fn local_plan(&self) -> Result<Plan, Failure> {
         let toolchain = Toolchain::identity(self.target).map_err(Failure::machine)?;
         self.plan_with(&toolchain)
+    }
+
+    pub fn container_plan(&self) -> Result<Plan, Failure> {
+        self.plan_with(&self.pinned_image().toolchain())
     }
 
     /// The recipe's mistakes, found before the machine is asked anything.
@@ -174,4 +214,23 @@ impl Chosen {
     fn plan_with(&self, toolchain: &str) -> Result<Plan, Failure> {
         plan::resolve(&self.recipe, &self.catalogue, self.lock.as_ref(), self.target, toolchain).map_err(Failure::input)
     }
+}
+
+fn base_image(recipe: &Recipe, catalogue: &Catalogue) -> Result<BaseImage, Failure> {
+    let Some(written) = &recipe.base else {
+        return Ok(catalogue.bases[Base::default().name()].clone());
+    };
+    let word = written.get_ref().as_str();
+    catalogue.bases.get(word).cloned().ok_or_else(|| {
+        let known: Vec<&str> = catalogue.bases.keys().map(String::as_str).collect();
+        let meant =
+            suggest(word, known.iter().copied()).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+        let mistake = recipe.mistake(
+            written.span(),
+            format!("`{word}` is not a known base"),
+            format!("no bases/{word}.toml"),
+            format!("{meant}known: {}; a bases/{word}.toml beside the recipe adds one", known.join(", ")),
+        );
+        Failure::input(Mistakes::new(recipe, vec![mistake]))
+    })
 }

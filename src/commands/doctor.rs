@@ -1,6 +1,8 @@
 //! `phplayer doctor`: what this machine has, what it lacks, and the command that mends it.
 
 use crate::console::Console;
+use crate::engine::choice;
+use crate::engine::container::builder::{Builder, BuilderError};
 use crate::failure::{Failure, Outcome};
 use crate::layer::bootstrap;
 use crate::process;
@@ -45,7 +47,8 @@ struct Sick {
 
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     let arch = args.arch.unwrap_or(Arch::host());
-    let mut lines = vec![tools(arch), compiler(arch), sandbox(), store(&args.places), zig(&args.places), engine()];
+    let mut lines = vec![tools(arch), compiler(arch), sandbox(), store(&args.places), zig(&args.places)];
+    lines.extend(engines());
     lines.extend(bootstraps());
     lines.push(optional("composer", "vendor.zip", "apt-get install composer"));
     let mut text = String::new();
@@ -90,12 +93,10 @@ fn compiler(arch: Arch) -> Line {
     }
 }
 
-/// Having bubblewrap is not enough: some kernels and containers forbid what it does.
 fn sandbox() -> Line {
-    let works = process::answer("bwrap", &["--unshare-all", "--ro-bind", "/", "/", "/bin/echo", "works"]);
-    match works.as_deref() {
-        Some("works") => Line::Ok("sandbox: bubblewrap works".to_owned()),
-        _ => Line::Fail(
+    match choice::can_isolate() {
+        true => Line::Ok("sandbox: bubblewrap works".to_owned()),
+        false => Line::Fail(
             "sandbox: bubblewrap is missing, or user namespaces are forbidden here".to_owned(),
             "apt-get install bubblewrap; sysctl kernel.unprivileged_userns_clone=1; in a container: --privileged"
                 .to_owned(),
@@ -124,8 +125,29 @@ fn zig(places: &Places) -> Line {
     }
 }
 
-fn engine() -> Line {
-    Line::Ok("engine: `auto` means local here".to_owned())
+/// What `auto` means here and why, and whether the other engine could serve too.
+fn engines() -> Vec<Line> {
+    let local = choice::local_serves(Target { arch: Arch::host(), base: Base::default() });
+    let builder = Builder::find(None);
+    let auto = match (&local, &builder) {
+        (Ok(()), _) => Line::Ok("engine: `auto` means local here: its tools and sandboxes work".to_owned()),
+        (Err(why), Ok(builder)) => Line::Ok(format!("engine: `auto` means container here, by {builder}: {why}")),
+        (Err(why), Err(_)) => {
+            let mend = "mend what failed above, or install a container builder: apt-get install docker.io".to_owned();
+            Line::Fail(format!("engine: neither local ({why}) nor a container builder can serve"), mend)
+        }
+    };
+    let container = match builder {
+        Ok(builder) => Line::Ok(format!("container builder: {builder} answers")),
+        Err(BuilderError::None { tried }) => {
+            let tried: Vec<String> = tried.iter().map(|one| format!("{}: {}", one.kind, one.why)).collect();
+            let what =
+                format!("container builder: none answers, and `--engine container` needs one ({})", tried.join("; "));
+            Line::Warn(what, "apt-get install docker.io, or podman; systemctl start docker".to_owned())
+        }
+        Err(error) => Line::Warn(format!("container builder: {error}"), "name another folder with TMPDIR".to_owned()),
+    };
+    vec![auto, container]
 }
 
 fn bootstraps() -> Vec<Line> {

@@ -6,7 +6,7 @@ use clap_complete::Shell;
 
 use crate::audit::Reports;
 use crate::bench::Report;
-use crate::catalogue::{Extension, Library, PhpSeries};
+use crate::catalogue::{BaseImage, Extension, Library, PhpSeries};
 use crate::console::Console;
 use crate::failure::{Failure, Outcome};
 use crate::layer::manifest::Manifest;
@@ -42,6 +42,7 @@ pub enum Of {
     Recipe,
     Extension,
     Library,
+    Base,
     Php,
     Plan,
     Audit,
@@ -83,6 +84,7 @@ fn schema(of: Of) -> String {
         Of::Recipe => recipe::schema(),
         Of::Extension => schemars::schema_for!(Extension),
         Of::Library => schemars::schema_for!(Library),
+        Of::Base => schemars::schema_for!(BaseImage),
         Of::Php => schemars::schema_for!(PhpSeries),
         Of::Plan => schemars::schema_for!(Vec<Plan>),
         Of::Manifest => schemars::schema_for!(Manifest),

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::console::Console;
+use crate::engine::container::builder::{Builder, BuilderError};
 use crate::failure::{Failure, Outcome};
-use crate::lockfile::Lockfile;
+use crate::lockfile::{Locked, Lockfile};
 use crate::plan;
+use crate::process::ProcessError;
+use crate::recipe::Engine;
 
 use super::chosen::Chosen;
 
@@ -17,6 +20,7 @@ use super::chosen::Chosen;
 #[command(after_help = "Examples:
   phplayer lock recipes/*.toml
   phplayer lock --upgrade        move everything to the newest known version
+  phplayer lock --engine container   pin the base images by digest too; so does `engine = \"container\"` in a recipe
   phplayer lock --check          fail if the lock is not complete: for pipelines")]
 pub struct Args {
     /// Recipes [default: phplayer.toml, or the only one in recipes/]
@@ -27,6 +31,23 @@ pub struct Args {
     /// Change nothing; end with 1 if something would change
     #[arg(long)]
     pub check: bool,
+    /// With `container`, pin the base images too: a builder is asked for their digests
+    #[arg(long)]
+    pub engine: Option<Engine>,
+    /// The builder to ask: buildx, docker, podman, nerdctl or finch
+    #[arg(long, value_name = "NAME")]
+    pub builder: Option<String>,
+}
+
+/// The registry's digest of a base image could not be had.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("the digest of {image} cannot be had: {why}")]
+#[diagnostic(help(
+    "the builder must reach the image's registry; `phplayer lock --engine local` leaves base images out"
+))]
+struct NoDigest {
+    image: String,
+    why: String,
 }
 
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
@@ -39,7 +60,11 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
         for chosen in all.iter().filter(|chosen| Lockfile::path_beside(&chosen.recipe.file) == file) {
             before = chosen.lock.clone();
             let old = lock.as_ref().or(chosen.lock.as_ref());
-            lock = Some(plan::lock(&chosen.recipe, &chosen.catalogue, old, args.upgrade).map_err(Failure::input)?);
+            let mut new = plan::lock(&chosen.recipe, &chosen.catalogue, old, args.upgrade).map_err(Failure::input)?;
+            if !args.check && args.engine.unwrap_or(chosen.recipe.engine) == Engine::Container {
+                pin_base(&args, chosen, &mut new, console)?;
+            }
+            lock = Some(new);
         }
         let Some(lock) = lock else { continue };
         for (name, locked) in &lock.locked {
@@ -63,4 +88,32 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
         }
     }
     Ok(outcome)
+}
+
+/// Writes the digest of a base image into the lock. What is there stays unless the user upgrades.
+fn pin_base(args: &Args, chosen: &Chosen, lock: &mut Lockfile, console: &Console) -> Result<(), Failure> {
+    let (name, image) = (chosen.image.lock_name(), &chosen.image.image);
+    let held = lock.locked.get(&name).is_some_and(|locked| locked.version == *image);
+    if held && !args.upgrade {
+        return Ok(());
+    }
+    let builder = Builder::find(args.builder.as_deref()).map_err(Failure::machine)?;
+    let scratch = tempfile::NamedTempFile::new().map_err(BuilderError::from).map_err(Failure::machine)?;
+    let refused = |why: String| Failure::machine(NoDigest { image: image.clone(), why });
+    let digest = match builder.digest(image, scratch.path()) {
+        Ok(digest) => digest,
+        Err(ProcessError::Failed { last, .. }) => return Err(refused(last.last().cloned().unwrap_or_default())),
+        Err(error) => return Err(refused(error.to_string())),
+    };
+    match digest.as_deref().map(str::parse) {
+        Some(Ok(digest)) => {
+            lock.locked.insert(name, Locked { version: image.clone(), sha256: vec![digest] });
+            Ok(())
+        }
+        Some(Err(_)) => Err(refused(format!("{builder} names one that is none"))),
+        None => {
+            console.warn(&format!("{image} comes from no registry, so it has no digest and stays unpinned"));
+            Ok(())
+        }
+    }
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::console::Console;
+use crate::engine::container::dockerfile::{self, Cut, Start};
+use crate::engine::container::{Image, bake};
 use crate::failure::{Failure, Outcome};
 use crate::plan::{Inputs, Plan, why};
 use crate::store::Store;
@@ -19,7 +21,9 @@ use super::chosen::{Chosen, Places};
 #[command(after_help = "Examples:
   phplayer plan recipes/php-84.toml
   phplayer plan --format json | jq '.[].steps[].id'
-  echo \"matrix=$(phplayer plan --format github recipes/*.toml)\" >> \"$GITHUB_OUTPUT\"")]
+  echo \"matrix=$(phplayer plan --format github recipes/*.toml)\" >> \"$GITHUB_OUTPUT\"
+  phplayer plan --format dockerfile recipes/php-84.toml > Dockerfile
+  phplayer plan --format bake recipes/*.toml > docker-bake.hcl")]
 pub struct Args {
     /// Recipes [default: phplayer.toml, or the only one in recipes/]
     pub recipes: Vec<PathBuf>,
@@ -39,12 +43,35 @@ pub enum Format {
     Json,
     /// A job matrix for a workflow: one job for each recipe and architecture
     Github,
+    /// What the container engine gives its builder, for one recipe and architecture
+    Dockerfile,
+    /// A docker-bake.hcl for any number of recipes and architectures
+    Bake,
+}
+
+/// A Dockerfile is for one plan.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("a Dockerfile is for one recipe and one architecture, and here are {count}")]
+#[diagnostic(help("name one recipe, and one --arch; `--format bake` takes them all"))]
+struct NotOne {
+    count: usize,
 }
 
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     let all = Chosen::all(&args.recipes, args.arch)?;
+    if let Format::Dockerfile | Format::Bake = args.format {
+        let contained = |chosen: &Chosen| Ok((chosen.container_plan()?, chosen.pinned_image()));
+        let plans: Vec<(Plan, Image)> = all.iter().map(contained).collect::<Result<_, Failure>>()?;
+        console.data(&match (args.format, plans.as_slice()) {
+            (Format::Bake, _) => bake::render(&plans),
+            (_, [(plan, image)]) => dockerfile::render(plan, image, Cut::Step, Start::Base),
+            (_, several) => return Err(Failure::input(NotOne { count: several.len() })),
+        });
+        return Ok(Outcome::Done);
+    }
     let plans = || all.iter().map(Chosen::plan).collect::<Result<Vec<Plan>, _>>();
     match args.format {
+        Format::Dockerfile | Format::Bake => {}
         // A matrix says what there is to build; what compiles it is the runners' matter.
         Format::Github => {
             all.iter().try_for_each(Chosen::check)?;

@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 
 use crate::console::Console;
+use crate::engine::choice::{self, Choice};
+use crate::engine::container::builder::Builder;
+use crate::engine::container::{self, Site};
 use crate::engine::local::{self, Workshop};
 use crate::failure::{Failure, Outcome};
 use crate::plan::StepId;
+use crate::recipe::Engine;
 use crate::toolchain::Toolchain;
 
 use super::chosen::{Chosen, Places};
@@ -14,11 +18,18 @@ use super::chosen::{Chosen, Places};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   phplayer shell recipes/php-84.toml ext:mysqli
+  phplayer shell --engine container recipes/php-84.toml lib:openssl   the same in the base image
   sh -x .phplayer-step        inside: run the step's commands, each shown")]
 pub struct Args {
     pub recipe: PathBuf,
     /// For example lib:openssl, php:8.4.24, ext:mysqli; `phplayer plan` lists them
     pub step: StepId,
+    /// Enter what this engine runs the step in, whatever the recipe says
+    #[arg(long)]
+    pub engine: Option<Engine>,
+    /// As of `phplayer build`
+    #[arg(long, value_name = "NAME")]
+    pub builder: Option<String>,
     #[command(flatten)]
     pub places: Places,
 }
@@ -34,7 +45,12 @@ struct NoSuchStep {
 
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     let chosen = Chosen::one(&args.recipe)?;
-    let plan = chosen.plan()?;
+    let wanted = args.engine.unwrap_or(chosen.recipe.engine);
+    let choice = choice::choose(wanted, chosen.target, args.builder.as_deref()).map_err(Failure::machine)?;
+    let plan = match choice {
+        Choice::Local => chosen.local_plan()?,
+        Choice::Container(_) => chosen.container_plan()?,
+    };
     let Some(step) = plan.step(&args.step) else {
         let known: Vec<String> = plan.steps.iter().map(|step| step.id.to_string()).collect();
         let known = known.join(" ");
@@ -42,6 +58,15 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     };
     let store = args.places.open()?;
     let fetcher = args.places.fetcher(&store);
+    if let Choice::Container(found) = choice {
+        let builder = found.map_or_else(|| Builder::find(args.builder.as_deref()), Ok).map_err(Failure::machine)?;
+        let (image, recipe) = (chosen.pinned_image(), chosen.recipe.file.as_path());
+        let site =
+            Site { store: &store, fetcher: &fetcher, reporter: console, builder: &builder, image: &image, recipe };
+        console.say("Shell", &format!("{} of {}, by {builder}", step.id, plan.recipe));
+        let code = container::shell(&plan, step, &site).map_err(Failure::work)?;
+        return Ok(if code == 0 { Outcome::Done } else { Outcome::Objected });
+    }
     let toolchain = Toolchain::ready(chosen.target, &store, &fetcher, console).map_err(Failure::machine)?;
     let workshop = Workshop {
         store: &store,

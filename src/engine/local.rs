@@ -7,7 +7,6 @@ mod schedule;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::archive;
 use crate::plan::{Plan, Step};
 use crate::process::{self, ProcessError};
 use crate::progress::{Event, Reporter};
@@ -17,7 +16,7 @@ use crate::store::Store;
 use crate::toolchain::Toolchain;
 
 use super::exchange::{Exchange, draft_name};
-use super::{EngineError, Tree};
+use super::{EngineError, Tree, sources};
 use jobs::Jobs;
 use sandbox::Sandbox;
 
@@ -60,14 +59,7 @@ pub fn outstanding<'p>(plan: &'p Plan, store: &Store) -> Vec<&'p Step> {
 /// Runs what is outstanding. No step is run twice, whoever else works on the same store.
 pub fn run<'p>(plan: &'p Plan, workshop: &'p Workshop<'p>) -> Result<Tree, EngineError> {
     let steps = outstanding(plan, workshop.store);
-    let mut wanted = Vec::new();
-    for pinned in steps.iter().flat_map(|step| &step.sources).map(|mount| &mount.pinned) {
-        let unpacked = pinned.alternatives.iter().any(|form| workshop.store.source_tree(&form.sha256).is_some());
-        if !unpacked && !wanted.contains(pinned) {
-            wanted.push(pinned.clone());
-        }
-    }
-    workshop.fetcher.fetch_all(&wanted, workshop.reporter)?;
+    sources::fetch(&steps, workshop.store, workshop.fetcher, workshop.reporter)?;
 
     let jobs = Jobs::new(workshop.jobs).map_err(EngineError::Jobs)?;
     let exchange = workshop.exchange(plan);
@@ -205,7 +197,8 @@ fn sandbox(
     let store = workshop.store;
     let mut sandbox = Sandbox::new(workshop.toolchain, store).map_err(|cause| store.error(cause))?;
     for mount in &step.sources {
-        sandbox.read_only(&source_tree(&mount.pinned, workshop)?, &mount.at);
+        let tree = sources::tree(&mount.pinned, store, workshop.fetcher, workshop.reporter)?;
+        sandbox.read_only(&tree, &mount.at);
     }
     for need in &step.needs {
         if let Some(tree) = plan.step(need).and_then(|need| store.step(&need.key)) {
@@ -216,16 +209,4 @@ fn sandbox(
     sandbox.writable(build, "/build");
     sandbox.environment(step.environment.iter().map(|(name, value)| (name.clone(), value.into())).collect());
     Ok(sandbox)
-}
-
-fn source_tree(pinned: &crate::source::Pinned, workshop: &Workshop<'_>) -> Result<PathBuf, EngineError> {
-    let store = workshop.store;
-    if let Some(tree) = pinned.alternatives.iter().find_map(|form| store.source_tree(&form.sha256)) {
-        return Ok(tree);
-    }
-    let fetched = workshop.fetcher.fetch(pinned, workshop.reporter)?;
-    let name = format!("{} {}", pinned.name, pinned.version);
-    store.make_source_tree(&fetched.sha256, workshop.reporter, |into| {
-        archive::unpack(&fetched.path, into, 1).map_err(|cause| EngineError::Unpack { name, cause })
-    })
 }

@@ -21,11 +21,24 @@ pub struct Built {
     pub recipe: String,
     pub target: Target,
     pub php: String,
+    /// `local` or `container`.
     pub engine: String,
+    /// What the container engine built in; absent for the local one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub container: Option<Container>,
     pub toolchain: String,
     /// `[publish] regions` of the recipe: where `phplayer publish` goes when it is not told.
     pub regions: Vec<String>,
     pub layers: Vec<BuiltLayer>,
+}
+
+/// What a container engine built in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Container {
+    /// The base image, with its digest if it is pinned.
+    pub image: String,
+    /// False when the tag may mean another image tomorrow: `phplayer lock --engine container` pins it.
+    pub pinned: bool,
 }
 
 /// One zip. Sizes in bytes.
@@ -45,13 +58,14 @@ pub struct BuiltLayer {
 }
 
 impl Built {
-    pub fn new(plan: &Plan, recipe: &Recipe, layers: Vec<BuiltLayer>) -> Self {
+    pub fn new(plan: &Plan, recipe: &Recipe, container: Option<Container>, layers: Vec<BuiltLayer>) -> Self {
         Self {
             schema: 1,
             recipe: plan.recipe.clone(),
             target: plan.target,
             php: plan.php.clone(),
-            engine: "local".to_owned(),
+            engine: if container.is_some() { "container" } else { "local" }.to_owned(),
+            container,
             toolchain: plan.toolchain.clone(),
             regions: recipe.publish.regions.clone(),
             layers,

@@ -7,6 +7,44 @@ use std::collections::BTreeMap;
 /// A line of lld's map is `VMA LMA SIZE ALIGN NAME`; input sections are indented once more and name their object as
 /// `/ext/mbstring/mbstring.a(x.o):(.text.f)`. Sections that take no room in the file are left out.
 pub fn by_part(map: &str) -> Vec<(String, u64)> {
+    let parts = match map.split_once(GNU_START) {
+        Some((_, sections)) => gnu(sections),
+        None => lld(map),
+    };
+    let mut list: Vec<_> = parts.into_iter().collect();
+    list.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    list
+}
+
+/// Before it GNU ld tells what it pulled in and threw away.
+const GNU_START: &str = "\nLinker script and memory map\n";
+
+/// GNU ld: an output section begins its line; an input section is indented, with ` 0xADDRESS 0xSIZE OBJECT` behind its name
+/// or, if that is long, in the next line.
+fn gnu(sections: &str) -> BTreeMap<String, u64> {
+    let mut parts = BTreeMap::new();
+    let mut in_file = true;
+    for line in sections.lines() {
+        if let Some(name) = line.split_whitespace().next().filter(|name| line.starts_with('.') && name.len() > 1) {
+            in_file = takes_room(name) && name != ".comment";
+            continue;
+        }
+        let numbers = line.find(" 0x").map(|at| line[at..].split_whitespace()).unwrap_or_else(|| "".split_whitespace());
+        let [_, size, object] = numbers.collect::<Vec<_>>()[..] else { continue };
+        let size = size.strip_prefix("0x").and_then(|size| u64::from_str_radix(size, 16).ok());
+        if let Some(size) = size.filter(|_| in_file && (object.ends_with(".o") || object.ends_with(".o)"))) {
+            *parts.entry(part_of(object)).or_default() += size;
+        }
+    }
+    parts
+}
+
+/// Symbols and version tables are stripped or small; zero-filled data takes no room.
+fn takes_room(section: &str) -> bool {
+    !matches!(section, ".bss" | ".tbss" | ".symtab" | ".strtab" | ".shstrtab") && !section.starts_with(".debug")
+}
+
+fn lld(map: &str) -> BTreeMap<String, u64> {
     let mut parts: BTreeMap<String, u64> = BTreeMap::new();
     let mut in_file = true;
     for line in map.lines() {
@@ -22,14 +60,10 @@ pub fn by_part(map: &str) -> Vec<(String, u64)> {
                 *parts.entry(part_of(object)).or_default() += size;
             }
         } else if name.starts_with('.') {
-            // Symbols and version tables are stripped or small; zero-filled data takes no room.
-            in_file =
-                !matches!(name, ".bss" | ".tbss" | ".symtab" | ".strtab" | ".shstrtab") && !name.starts_with(".debug");
+            in_file = takes_room(name);
         }
     }
-    let mut list: Vec<_> = parts.into_iter().collect();
-    list.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    list
+    parts
 }
 
 fn part_of(object: &str) -> String {
@@ -64,5 +98,27 @@ mod tests {
         let expected = [("ext:mbstring", 12), ("php", 8), ("lib:openssl", 4)];
         let expected: Vec<_> = expected.map(|(part, size)| (part.to_owned(), size)).to_vec();
         assert_eq!(by_part(map), expected);
+    }
+
+    #[test]
+    fn gnu_lds_map_is_read_too() {
+        let map = [
+            "Discarded input sections",
+            "",
+            " .text.x  0x0000000000000000  0x99 /ext/exif/exif.a(x.o)",
+            "",
+            "Linker script and memory map",
+            "",
+            "LOAD main.o",
+            ".text           0x0000000000401000   0x3000",
+            " *(.text .text.*)",
+            " .text.short    0x0000000000401000       0x10 /ext/exif/exif.a(x.o)",
+            " .text.a_name_too_long_for_its_column",
+            "                0x0000000000401010       0x20 /deps/zlib/lib/libz.a(y.o)",
+            "                0x0000000000401012                a_symbol",
+            ".bss            0x0000000000405000     0x1000",
+            " .bss.z         0x0000000000405000     0x1000 /ext/exif/exif.a(x.o)",
+        ];
+        assert_eq!(by_part(&map.join("\n")), [("lib:zlib".to_owned(), 0x20), ("ext:exif".to_owned(), 0x10)]);
     }
 }

@@ -235,7 +235,8 @@ $AR rcsD {archive} $(find . -path '*/.libs/*.o' | LC_ALL=C sort)
     )
 }
 
-/// `link:RECIPE`: a generated module table, the core, the chosen archives: one executable for the SAPIs asked for.
+/// `link:RECIPE`: a generated module table, the core, the chosen archives: one executable for the SAPIs asked for. They
+/// stand in a group, since GNU ld looks into an archive once: opcache wants a part of the core that nobody before it does.
 pub(super) fn link(
     recipe: &Recipe,
     extensions: &[&Extension],
@@ -272,8 +273,8 @@ pub(super) fn link(
 {main}
 for file in modules main; do $CC {PHP_INCLUDES} -D_GNU_SOURCE $CFLAGS -c $file.c -o $file.o; done
 mkdir -p /out/bin
-$CC {LDFLAGS} -Wl,--print-map -o /out/bin/php main.o modules.o {sapi_objects} /opt/lib/phplayer/core.a {extension_archives} \
-    {archives} {system} -lm -lpthread -ldl -lrt -lresolv > /out/link.map
+$CC {LDFLAGS} -Wl,--print-map -o /out/bin/php main.o modules.o {sapi_objects} \
+    -Wl,--start-group /opt/lib/phplayer/core.a {extension_archives} {archives} -Wl,--end-group {system} -lm -lpthread -ldl -lrt -lresolv > /out/link.map
 {links}
 {measure}
 {check}

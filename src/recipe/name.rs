@@ -1,4 +1,4 @@
-//! Names that a recipe gives or mentions: layers and extensions.
+//! Names that a recipe gives or mentions: layers, extensions and bases.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,6 +14,30 @@ pub struct LayerName(#[schemars(regex(pattern = r"^[a-zA-Z0-9_-]{1,120}$"))] Str
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, schemars::JsonSchema)]
 #[schemars(transparent)]
 pub struct ExtensionName(#[schemars(regex(pattern = r"^[a-z][a-z0-9_]*$"))] String);
+
+/// A base image's name, the name of its definition's file: `[a-z0-9][a-z0-9_-]*`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, schemars::JsonSchema)]
+#[schemars(transparent)]
+pub struct BaseName(#[schemars(regex(pattern = r"^[a-z0-9][a-z0-9_-]*$"))] String);
+
+impl BaseName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for BaseName {
+    type Err = Refusal;
+
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        let letter = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+        if text.starts_with(letter) && text.chars().all(|next| letter(next) || next == '-' || next == '_') {
+            return Ok(Self(text.to_owned()));
+        }
+        let label = "lower-case letters, digits, `-` and `_`, no mark first";
+        Err(Refusal::new(format!("`{text}` cannot be the name of a base"), label, "write `al2023`".to_owned()))
+    }
+}
 
 impl LayerName {
     /// AWS allows 140; `-x86_64` and `-vendor` must fit behind it.
@@ -117,7 +141,7 @@ macro_rules! text_of {
         }
     )*};
 }
-text_of!(LayerName, ExtensionName);
+text_of!(LayerName, ExtensionName, BaseName);
 
 #[cfg(test)]
 mod tests {

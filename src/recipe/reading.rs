@@ -11,13 +11,13 @@ use toml::de::{DeTable, DeValue};
 
 use super::ini::{self, IniValue};
 use super::mistake::{Mistake, Mistakes, Refusal, choice};
-use super::name::{ExtensionName, LayerName};
+use super::name::{BaseName, ExtensionName, LayerName};
 use super::php_version::PhpVersion;
 use super::size::ByteSize;
 use super::syntax;
 use super::table::{Table, wrong_type};
 use super::{Engine, Limits, Publish, Recipe, Sapi, Sapis, Vendor, Waiver};
-use crate::target::{Arch, Base};
+use crate::target::Arch;
 
 /// Reads `text`; `name` is the file's path as the user knows it. Every mistake of the file is reported, not the first.
 pub fn parse(name: &str, text: &str) -> Result<Recipe, Mistakes> {
@@ -36,7 +36,7 @@ fn read(name: &str, text: &str, file: &Spanned<DeTable<'_>>, notes: &mut Vec<Mis
     let mut root = Table::root(file);
     let layer = root.required("name", "\"my-layer\"", notes, LayerName::from_str);
     let php = root.required("php", "\"8.4\"", notes, PhpVersion::from_str);
-    let base = root.text("base", notes, choice("base", &Base::ALL, Base::name));
+    let base = root.text("base", notes, BaseName::from_str);
     let arch = root.texts("arch", notes, architecture);
     let engine = root.text("engine", notes, choice("engine", &Engine::ALL, Engine::name));
     let sapi = sapis(&mut root, notes);
@@ -63,7 +63,7 @@ fn read(name: &str, text: &str, file: &Spanned<DeTable<'_>>, notes: &mut Vec<Mis
         file: PathBuf::from(name),
         name: layer?,
         php: php?,
-        base: base.map(Spanned::into_inner).unwrap_or_default(),
+        base,
         arch: arch.into_iter().map(Spanned::into_inner).collect(),
         engine: engine.map(Spanned::into_inner).unwrap_or_default(),
         sapi: sapi?,

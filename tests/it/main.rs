@@ -3,6 +3,7 @@ mod apps;
 mod arm64;
 mod audit;
 mod bench;
+mod container;
 mod emulator;
 mod faults;
 mod lamp;

@@ -5,14 +5,14 @@ use std::path::Path;
 use phplayer::audit::{Reports, Rule};
 use phplayer::commands::audit::{Args, Format, render, reports};
 use phplayer::failure::Kind;
-use phplayer::target::{Arch, Base};
+use phplayer::target::Arch;
 
 use super::layer::{Layer, written};
 
 fn args(subject: &Path) -> Args {
     Args {
         subjects: vec![subject.to_owned()],
-        base: Base::Al2023,
+        base: None,
         arch: None,
         allow: vec![],
         format: Format::Text,
