@@ -40,6 +40,9 @@ fn main() {
     println!("cargo::rerun-if-changed=src/bootstrap/src");
     println!("cargo::rerun-if-changed=src/bootstrap/Cargo.toml");
     println!("cargo::rerun-if-changed=build.rs");
+    // Its profile, and the versions of what it is made of.
+    println!("cargo::rerun-if-changed=Cargo.toml");
+    println!("cargo::rerun-if-changed=Cargo.lock");
     // Embedded by a macro, which cargo does not look into.
     println!("cargo::rerun-if-changed=php-extensions");
     let host = env::var("HOST").expect("cargo sets it");

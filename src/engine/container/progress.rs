@@ -206,6 +206,8 @@ impl<'w> Watch<'w> {
 
     fn output(&mut self, key: &str, line: &str) {
         match self.vertices.get_mut(key) {
+            // A line that is a digest is the progress of a download or of a look-up: it explains nothing.
+            Some(_) if line.starts_with("sha256:") => {}
             Some(vertex) => push(&mut vertex.last, line),
             None => push(&mut self.rest, line),
         }
