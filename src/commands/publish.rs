@@ -181,7 +181,11 @@ fn built(out: &Path) -> Vec<PathBuf> {
 fn target(contents: &Contents, arch: Option<Arch>) -> Target {
     let manifest = contents.manifest();
     let said = manifest.and_then(|manifest| manifest.arch.first().copied()).or(contents.arch());
-    let base = manifest.map_or_else(Base::default, |manifest| manifest.base);
+    // What a layer says of its own base is not believed where that base is Lambda's: it is judged by what Lambda has.
+    let base = manifest.map_or_else(Base::default, |manifest| {
+        let known = Base::ALL.into_iter().find(|known| known.runtime() == manifest.base.runtime());
+        known.unwrap_or(manifest.base)
+    });
     Target { arch: said.or(arch).unwrap_or_else(Arch::host), base }
 }
 
