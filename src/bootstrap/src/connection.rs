@@ -2,16 +2,24 @@
 
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
+use std::mem;
 use std::net::{SocketAddr, TcpStream};
 
 /// More than all headers of the Runtime API together (the client context alone may have 3.5 kB).
 const HEAD_LIMIT: usize = 256 * 1024;
 const HEADER_COUNT: usize = 96;
+/// The most that is read at once, of a head and of a body: what a peer claims is not reserved before it comes.
+const HEAD_PIECE: usize = 8 * 1024;
+const BODY_PIECE: usize = 64 * 1024;
+/// The most memory that is kept from one reply to the next.
+const SPARE_LIMIT: usize = 1024 * 1024;
 
 pub struct Connection {
     /// `host:port`.
     host: String,
     stream: Option<TcpStream>,
+    /// For the next reply: pages that were touched before cost nothing.
+    spare: Vec<u8>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -32,7 +40,14 @@ impl Reply {
 
 impl Connection {
     pub fn new(host: String) -> Self {
-        Connection { host, stream: None }
+        Connection { host, stream: None, spare: Vec::new() }
+    }
+
+    /// Takes the memory of a body that nobody needs any more. What a rare large event needed is given back to the system.
+    pub fn recycle(&mut self, body: Vec<u8>) {
+        if body.capacity() > self.spare.capacity() && body.capacity() <= SPARE_LIMIT {
+            self.spare = body;
+        }
     }
 
     /// Sends one request and waits for its reply, however long that takes.
@@ -54,7 +69,7 @@ impl Connection {
     fn exchange(&mut self, mut stream: TcpStream, request: &[u8]) -> io::Result<Reply> {
         // A server that refuses a large body answers and closes before it has read all: its answer says more than EPIPE.
         let written = stream.write_all(request);
-        let reply = match (read_reply(&mut stream), written) {
+        let reply = match (read_reply(&mut stream, mem::take(&mut self.spare)), written) {
             (Err(_), Err(error)) => return Err(error),
             (reply, _) => reply?,
         };
@@ -94,7 +109,7 @@ impl Upload {
 
     /// The reply of a server that did not want the whole body.
     pub fn refusal(&mut self) -> Option<Reply> {
-        read_reply(&mut self.stream).ok()
+        read_reply(&mut self.stream, Vec::new()).ok()
     }
 
     /// Ends the body and waits for the reply.
@@ -103,7 +118,7 @@ impl Upload {
         trailers.iter().for_each(|(name, value)| push_line(&mut end, name, value));
         end.push_str("\r\n");
         let written = self.stream.write_all(end.as_bytes());
-        match (read_reply(&mut self.stream), written) {
+        match (read_reply(&mut self.stream, Vec::new()), written) {
             (Err(_), Err(error)) => Err(error),
             (reply, _) => reply,
         }
@@ -159,21 +174,25 @@ enum Framing {
     Close,
 }
 
-fn read_reply(stream: &mut impl Read) -> io::Result<Reply> {
-    let mut input = Vec::with_capacity(8 * 1024);
+/// `input`: memory to be used, whatever is in it.
+fn read_reply(stream: &mut impl Read, mut input: Vec<u8>) -> io::Result<Reply> {
+    input.clear();
     loop {
         let (mut reply, framing, head) = match parse_head(&input)? {
             Some(parsed) => parsed,
             None if input.len() > HEAD_LIMIT => return Err(malformed("its headers are endless")),
             None => {
-                more(stream, &mut input)?;
+                more(stream, &mut input, HEAD_PIECE)?;
                 continue;
             }
         };
         input.drain(..head);
         match framing {
             Framing::Length(length) => {
-                read_up_to(stream, &mut input, length)?;
+                while input.len() < length {
+                    more(stream, &mut input, BODY_PIECE)?;
+                }
+                input.truncate(length);
                 reply.body = input;
             }
             Framing::Chunked => reply.body = read_chunks(stream, input)?,
@@ -229,7 +248,7 @@ fn read_chunks(stream: &mut impl Read, mut input: Vec<u8>) -> io::Result<Vec<u8>
                 at += line;
                 // The trailer section ends with an empty line.
                 while !(input[at..].starts_with(b"\r\n") || input[at..].windows(4).any(|w| w == b"\r\n\r\n")) {
-                    more(stream, &mut input)?;
+                    more(stream, &mut input, HEAD_PIECE)?;
                 }
                 return Ok(body);
             }
@@ -237,34 +256,26 @@ fn read_chunks(stream: &mut impl Read, mut input: Vec<u8>) -> io::Result<Vec<u8>
                 let size = usize::try_from(size).ok().filter(|size| *size <= 1 << 30);
                 let size = size.ok_or_else(|| malformed("a chunk of it is larger than any event"))?;
                 while input.len() < at + line + size + 2 {
-                    more(stream, &mut input)?;
+                    more(stream, &mut input, BODY_PIECE)?;
                 }
                 body.extend_from_slice(&input[at + line..at + line + size]);
                 at += line + size + 2;
             }
-            Ok(httparse::Status::Partial) => more(stream, &mut input)?,
+            Ok(httparse::Status::Partial) => more(stream, &mut input, HEAD_PIECE)?,
             Err(_) => return Err(malformed("its chunks cannot be read")),
         }
     }
 }
 
-/// Reads until `input` has exactly `length` bytes.
-fn read_up_to(stream: &mut impl Read, input: &mut Vec<u8>, length: usize) -> io::Result<()> {
-    // What a peer claims is not reserved before it comes.
-    input.reserve(length.saturating_sub(input.len()).min(HEAD_LIMIT));
-    let missing = length.saturating_sub(input.len()) as u64;
-    let read = stream.take(missing).read_to_end(input)? as u64;
-    input.truncate(length);
-    if read < missing { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
-}
-
-fn more(stream: &mut impl Read, input: &mut Vec<u8>) -> io::Result<()> {
-    let mut buffer = [0; 16 * 1024];
+/// Waits for more bytes and takes as many as there are, at most `room`.
+fn more(stream: &mut impl Read, input: &mut Vec<u8>, room: usize) -> io::Result<()> {
+    let filled = input.len();
+    input.resize(filled + room, 0);
     loop {
-        match stream.read(&mut buffer) {
+        match stream.read(&mut input[filled..]) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => {
-                input.extend_from_slice(&buffer[..count]);
+                input.truncate(filled + count);
                 return Ok(());
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -308,7 +319,7 @@ mod tests {
             ("HTTP/1.0 200 OK\r\nX-A: b\r\nContent-Length: 1\r\n\r\nx", "x", false),
             ("HTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n", "", true),
         ] {
-            let reply = read_reply(&mut Drip(text.as_bytes())).unwrap();
+            let reply = read_reply(&mut Drip(text.as_bytes()), b"old".to_vec()).unwrap();
             assert_eq!((reply.body, reply.keep_alive), (body.as_bytes().to_vec(), keep_alive), "{text:?}");
         }
     }
@@ -327,7 +338,8 @@ mod tests {
 
     #[test]
     fn headers_are_found_in_any_case() {
-        let reply = read_reply(&mut Drip(b"HTTP/1.1 200 OK\r\nLambda-Id: 7\r\nContent-Length: 0\r\n\r\n")).unwrap();
+        let reply =
+            read_reply(&mut Drip(b"HTTP/1.1 200 OK\r\nLambda-Id: 7\r\nContent-Length: 0\r\n\r\n"), Vec::new()).unwrap();
         assert_eq!(reply.header("lambda-id"), Some("7"));
     }
 
@@ -339,7 +351,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi",
         ] {
-            assert!(read_reply(&mut Drip(text.as_bytes())).is_err(), "{text:?}");
+            assert!(read_reply(&mut Drip(text.as_bytes()), b"old".to_vec()).is_err(), "{text:?}");
         }
     }
 }

@@ -1,10 +1,13 @@
 //! The HTTP request inside an event of API Gateway, a Function URL, a load balancer or VPC Lattice.
 
+mod document;
 mod fields;
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::base64;
+use document::Document;
 use fields::{Fields, encode_query, header_pairs, legal_path, multi_values, text};
 
 pub use fields::percent_decode;
@@ -34,7 +37,7 @@ impl Front {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct Request<'a> {
     pub front: Front,
     /// In capitals.
     pub method: String,
@@ -44,7 +47,8 @@ pub struct Request {
     pub query: String,
     /// Lower-case names, each once: repeated values are joined with `, `, cookies with `; `.
     pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    /// From the event itself where it stands there as it is.
+    pub body: Cow<'a, [u8]>,
     pub client: Option<String>,
     /// The front's own name, for requests without a `Host`.
     pub domain: Option<String>,
@@ -66,23 +70,24 @@ pub enum NotHttp {
     BadBase64,
 }
 
-impl Request {
+impl<'a> Request<'a> {
     /// The order matters: Lattice's second format has the version of API Gateway's.
-    pub fn parse(event: &[u8]) -> Result<Self, NotHttp> {
-        let event: Value = serde_json::from_slice(event).map_err(|error| NotHttp::NotJson(error.to_string()))?;
+    pub fn parse(event: &'a [u8]) -> Result<Self, NotHttp> {
+        let Document { fields: event, body } =
+            Document::parse(event).map_err(|error| NotHttp::NotJson(error.to_string()))?;
         let context = &event["requestContext"];
         if context["elb"].is_object() {
-            Self::from_alb(&event)
+            Self::from_alb(&event, body)
         } else if context["connectionId"].is_string() {
             Err(NotHttp::WebSocket)
         } else if event["version"] == "2.0" && context["http"].is_object() {
-            Self::from_gateway2(&event)
+            Self::from_gateway2(&event, body)
         } else if context["serviceArn"].is_string() && event["method"].is_string() {
-            Self::from_lattice(&event, &LATTICE_2)
+            Self::from_lattice(&event, body, &LATTICE_2)
         } else if event["raw_path"].is_string() && event["method"].is_string() {
-            Self::from_lattice(&event, &LATTICE_1)
+            Self::from_lattice(&event, body, &LATTICE_1)
         } else if event["httpMethod"].is_string() && context.is_object() {
-            Self::from_gateway1(&event)
+            Self::from_gateway1(&event, body)
         } else {
             Err(NotHttp::OtherSource)
         }
@@ -97,7 +102,7 @@ impl Request {
             path: legal_path(path),
             query: query.to_owned(),
             headers: vec![("host".to_owned(), "localhost".to_owned())],
-            body: Vec::new(),
+            body: Cow::Borrowed(&[]),
             client: None,
             domain: None,
             protocol: "HTTP/1.1".to_owned(),
@@ -119,7 +124,7 @@ impl Request {
         }
     }
 
-    fn from_gateway1(event: &Value) -> Result<Self, NotHttp> {
+    fn from_gateway1(event: &Value, body: Cow<'a, str>) -> Result<Self, NotHttp> {
         let context = &event["requestContext"];
         let pairs = multi_values(&event["multiValueQueryStringParameters"], &event["queryStringParameters"]);
         Ok(Request {
@@ -128,7 +133,7 @@ impl Request {
             path: legal_path(text(&event["path"]).as_deref().unwrap_or("/")),
             query: encode_query(&pairs),
             headers: both_headers(event),
-            body: body(event)?,
+            body: bytes(body, &event[IS_BASE64])?,
             client: text(&context["identity"]["sourceIp"]),
             domain: text(&context["domainName"]),
             protocol: protocol(&context["protocol"]),
@@ -137,7 +142,7 @@ impl Request {
         })
     }
 
-    fn from_gateway2(event: &Value) -> Result<Self, NotHttp> {
+    fn from_gateway2(event: &Value, body: Cow<'a, str>) -> Result<Self, NotHttp> {
         let context = &event["requestContext"];
         let mut headers = Fields::default();
         headers.extend(header_pairs(&event["headers"]));
@@ -151,7 +156,7 @@ impl Request {
             path: legal_path(text(&event["rawPath"]).as_deref().unwrap_or("/")),
             query: text(&event["rawQueryString"]).unwrap_or_default(),
             headers: headers.into_list(),
-            body: body(event)?,
+            body: bytes(body, &event[IS_BASE64])?,
             client: text(&context["http"]["sourceIp"]),
             domain,
             protocol: protocol(&context["http"]["protocol"]),
@@ -160,7 +165,7 @@ impl Request {
         })
     }
 
-    fn from_alb(event: &Value) -> Result<Self, NotHttp> {
+    fn from_alb(event: &Value, body: Cow<'a, str>) -> Result<Self, NotHttp> {
         let pairs = multi_values(&event["multiValueQueryStringParameters"], &event["queryStringParameters"]);
         // The load balancer hands out names and values as the client encoded them.
         let query = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
@@ -172,7 +177,7 @@ impl Request {
             query,
             client: forwarded_for(&headers),
             headers,
-            body: body(event)?,
+            body: bytes(body, &event[IS_BASE64])?,
             domain: None,
             protocol: protocol(&Value::Null),
             context: event["requestContext"].to_string(),
@@ -180,7 +185,7 @@ impl Request {
         })
     }
 
-    fn from_lattice(event: &Value, keys: &LatticeKeys) -> Result<Self, NotHttp> {
+    fn from_lattice(event: &Value, body: Cow<'a, str>, keys: &LatticeKeys) -> Result<Self, NotHttp> {
         let mut headers = Fields::default();
         headers.extend(header_pairs(&event["headers"]));
         let headers = headers.into_list();
@@ -194,7 +199,7 @@ impl Request {
             query: if query.is_empty() { in_path.to_owned() } else { query },
             client: forwarded_for(&headers),
             headers,
-            body: body_of(&event["body"], &event[keys.is_base64])?,
+            body: bytes(body, &event[keys.is_base64])?,
             domain: None,
             protocol: protocol(&Value::Null),
             context: event["requestContext"].to_string(),
@@ -217,8 +222,10 @@ struct LatticeKeys {
 
 const LATTICE_1: LatticeKeys =
     LatticeKeys { path: "raw_path", query: "query_string_parameters", is_base64: "is_base64_encoded" };
-const LATTICE_2: LatticeKeys =
-    LatticeKeys { path: "path", query: "queryStringParameters", is_base64: "isBase64Encoded" };
+const LATTICE_2: LatticeKeys = LatticeKeys { path: "path", query: "queryStringParameters", is_base64: IS_BASE64 };
+
+/// Every other front's.
+const IS_BASE64: &str = "isBase64Encoded";
 
 /// A load balancer appends the address that it saw; what stands before came from the client.
 fn forwarded_for(headers: &[(String, String)]) -> Option<String> {
@@ -248,17 +255,16 @@ fn both_headers(event: &Value) -> Vec<(String, String)> {
     known.into_iter().chain(headers.into_list()).collect()
 }
 
-fn body(event: &Value) -> Result<Vec<u8>, NotHttp> {
-    body_of(&event["body"], &event["isBase64Encoded"])
-}
-
-fn body_of(body: &Value, is_base64: &Value) -> Result<Vec<u8>, NotHttp> {
-    // Bodies are long: the text is looked at where it stands.
-    match body {
-        Value::String(body) if *is_base64 == true => base64::decode(body).ok_or(NotHttp::BadBase64),
-        Value::String(body) => Ok(body.clone().into_bytes()),
-        other => Ok(text(other).unwrap_or_default().into_bytes()),
+/// What the client sent. Missing padding and line ends are forgiven.
+fn bytes<'a>(body: Cow<'a, str>, is_base64: &Value) -> Result<Cow<'a, [u8]>, NotHttp> {
+    if *is_base64 == true {
+        let bytes = base64_simd::forgiving_decode_to_vec(body.as_bytes()).map_err(|_| NotHttp::BadBase64)?;
+        return Ok(Cow::Owned(bytes));
     }
+    Ok(match body {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    })
 }
 
 impl std::fmt::Display for NotHttp {

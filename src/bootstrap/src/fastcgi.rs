@@ -1,5 +1,7 @@
 //! FastCGI 1.0 framing: the records of one request, and the records of its answer.
 
+use std::io::IoSlice;
+
 /// The longest content of one record.
 const RECORD_LIMIT: usize = 0xffff;
 const HEADER: usize = 8;
@@ -36,14 +38,31 @@ fn push_length(out: &mut Vec<u8>, length: usize) {
     }
 }
 
-/// All bytes of a request, which asks the server to close the connection after its answer.
-pub fn request(params: &Params, body: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(params.0.len() + body.len() + body.len() / RECORD_LIMIT * HEADER + 64);
-    // Role 1 is the responder; the flags are 0: do not keep the connection.
-    push_record(&mut out, BEGIN_REQUEST, REQUEST_ID, &[0, 1, 0, 0, 0, 0, 0, 0]);
-    push_stream(&mut out, PARAMS, &params.0);
-    push_stream(&mut out, STDIN, body);
-    out
+/// A request, which asks the server to close the connection after its answer. Its body is sent from where it stands.
+pub struct Request<'a> {
+    /// Up to the first record of the body.
+    start: Vec<u8>,
+    /// The body in records, each behind its header; the last is empty.
+    records: Vec<([u8; HEADER], &'a [u8])>,
+}
+
+impl<'a> Request<'a> {
+    pub fn new(params: &Params, body: &'a [u8]) -> Self {
+        let mut start = Vec::with_capacity(params.0.len() + 64);
+        // Role 1 is the responder; the flags are 0: do not keep the connection.
+        push_record(&mut start, BEGIN_REQUEST, REQUEST_ID, &[0, 1, 0, 0, 0, 0, 0, 0]);
+        for chunk in params.0.chunks(RECORD_LIMIT).chain([&[][..]]) {
+            push_record(&mut start, PARAMS, REQUEST_ID, chunk);
+        }
+        let records = body.chunks(RECORD_LIMIT).chain([&[][..]]);
+        Request { start, records: records.map(|chunk| (header(STDIN, REQUEST_ID, chunk), chunk)).collect() }
+    }
+
+    /// All its bytes, in order.
+    pub fn pieces(&self) -> Vec<IoSlice<'_>> {
+        let records = self.records.iter().flat_map(|(header, content)| [header.as_slice(), content]);
+        [self.start.as_slice()].into_iter().chain(records).map(IoSlice::new).collect()
+    }
 }
 
 /// A question that any worker answers at once: it tells that one is there.
@@ -55,19 +74,16 @@ pub fn ping() -> Vec<u8> {
     out
 }
 
-/// A stream is its content in records, and an empty record at its end.
-fn push_stream(out: &mut Vec<u8>, kind: u8, content: &[u8]) {
-    for chunk in content.chunks(RECORD_LIMIT) {
-        push_record(out, kind, REQUEST_ID, chunk);
-    }
-    push_record(out, kind, REQUEST_ID, &[]);
+fn push_record(out: &mut Vec<u8>, kind: u8, id: u16, content: &[u8]) {
+    out.extend_from_slice(&header(kind, id, content));
+    out.extend_from_slice(content);
 }
 
-fn push_record(out: &mut Vec<u8>, kind: u8, id: u16, content: &[u8]) {
+/// `content` fits into one record.
+fn header(kind: u8, id: u16, content: &[u8]) -> [u8; HEADER] {
     let [id1, id0] = id.to_be_bytes();
     let [length1, length0] = (content.len() as u16).to_be_bytes();
-    out.extend_from_slice(&[VERSION, kind, id1, id0, length1, length0, 0, 0]);
-    out.extend_from_slice(content);
+    [VERSION, kind, id1, id0, length1, length0, 0, 0]
 }
 
 /// What a record of the answer brings.
@@ -129,6 +145,10 @@ mod tests {
         out
     }
 
+    fn sent(request: &Request<'_>) -> Vec<u8> {
+        request.pieces().iter().flat_map(|piece| piece.to_vec()).collect()
+    }
+
     /// (output, log, end) of an answer that arrives in pieces of `size` bytes.
     fn decode(bytes: &[u8], size: usize) -> (Vec<u8>, Vec<u8>, Option<bool>) {
         let (mut decoder, mut output, mut log, mut end) = (Decoder::default(), Vec::new(), Vec::new(), None);
@@ -180,7 +200,7 @@ mod tests {
 
     #[test]
     fn long_bodies_are_cut_into_records_and_ended() {
-        let out = request(&Params::default(), &vec![b'z'; RECORD_LIMIT + 1]);
+        let out = sent(&Request::new(&Params::default(), &vec![b'z'; RECORD_LIMIT + 1]));
         let begin = HEADER + 8;
         let params_end = begin + HEADER;
         assert_eq!(&out[params_end..params_end + HEADER], [1, STDIN, 0, 1, 0xff, 0xff, 0, 0]);

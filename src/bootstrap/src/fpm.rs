@@ -3,7 +3,7 @@
 use std::collections::hash_map::RandomState;
 use std::fs;
 use std::hash::BuildHasher;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
@@ -95,7 +95,7 @@ impl Fpm {
         patience: Patience,
         output: &mut dyn FnMut(&[u8]),
     ) -> Result<(), NoAnswer> {
-        let request = fastcgi::request(params, body);
+        let request = fastcgi::Request::new(params, body);
         match self.deliver(&request, patience, output) {
             Err(NoAnswer::NotTaken) => {
                 self.log.say(Level::Warn, "php-fpm did not take the request; it is sent once more");
@@ -105,12 +105,17 @@ impl Fpm {
         }
     }
 
-    fn deliver(&mut self, request: &[u8], patience: Patience, output: &mut dyn FnMut(&[u8])) -> Result<(), NoAnswer> {
+    fn deliver(
+        &mut self,
+        request: &fastcgi::Request<'_>,
+        patience: Patience,
+        output: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), NoAnswer> {
         if let Ok(Some(status)) = self.master.try_wait() {
             self.log.say(Level::Error, &format!("php-fpm had ended with {status} and is started again"));
             self.restart().map_err(NoAnswer::Io)?;
         }
-        let result = self.exchange(request, patience, output);
+        let result = self.exchange(&mut request.pieces(), patience, output);
         match &result {
             Err(NoAnswer::Deadline(Stopped::Killed)) => processes::kill_descendants(Pid::from_child(&self.master)),
             Err(NoAnswer::MasterDied(_)) => self.restart().map_err(NoAnswer::Io)?,
@@ -128,9 +133,13 @@ impl Fpm {
 
     /// Sends the request and receives the answer, both as far as the socket goes: PHP may print before it has read
     /// everything, and waiting for one of them alone could be waiting for each other.
-    fn exchange(&mut self, request: &[u8], patience: Patience, output: &mut dyn FnMut(&[u8])) -> Result<(), NoAnswer> {
+    fn exchange(
+        &mut self,
+        mut unsent: &mut [IoSlice<'_>],
+        patience: Patience,
+        output: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), NoAnswer> {
         let stream = self.connect()?;
-        let mut unsent = request;
         let mut decoder = Decoder::default();
         let mut ended = None;
         let mut asked = false;
@@ -171,15 +180,20 @@ impl Fpm {
 
     /// Sends what can be sent, and waits for bytes in the buffer, until the limit and for as long as the master lives.
     /// 0 is the end of the connection.
-    fn step(&mut self, mut stream: &UnixStream, unsent: &mut &[u8], limit: Instant) -> Result<usize, NoAnswer> {
+    fn step(
+        &mut self,
+        mut stream: &UnixStream,
+        unsent: &mut &mut [IoSlice<'_>],
+        limit: Instant,
+    ) -> Result<usize, NoAnswer> {
         loop {
             while !unsent.is_empty() {
-                match stream.write(unsent) {
-                    Ok(count) => *unsent = &unsent[count..],
+                match stream.write_vectored(unsent) {
+                    Ok(count) => IoSlice::advance_slices(unsent, count),
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                     // A peer that closed early may have answered: reading tells.
-                    Err(_) => *unsent = &[],
+                    Err(_) => *unsent = &mut [],
                 }
             }
             let remaining = limit.saturating_duration_since(Instant::now());
@@ -217,7 +231,7 @@ impl Fpm {
 
     fn ping(&mut self) -> Result<(), NoAnswer> {
         let stream = self.connect()?;
-        match self.step(&stream, &mut fastcgi::ping().as_slice(), Instant::now() + START_LIMIT)? {
+        match self.step(&stream, &mut [IoSlice::new(&fastcgi::ping())].as_mut_slice(), Instant::now() + START_LIMIT)? {
             0 => Err(NoAnswer::WorkerDied),
             _ => Ok(()),
         }

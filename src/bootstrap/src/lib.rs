@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
-pub mod base64;
 pub mod cgi;
 pub mod connection;
 pub mod console;

@@ -13,6 +13,11 @@ use phplayer_bootstrap::runtime_api::{ApiError, RuntimeApi};
 use phplayer_bootstrap::settings::{Settings, Shutdown, Start};
 use phplayer_bootstrap::{console, farewell, fpm, function, http, settings};
 
+/// musl's allocator gives memory back to the system at every chance: an event of 100 kB would wait for its pages each time.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 /// Whoever runs this by hand learns what it is for.
 const NO_API: &str = "AWS_LAMBDA_RUNTIME_API is not set: this program is started by Lambda, or by `phplayer invoke` and \
                       `phplayer serve`";
@@ -83,7 +88,9 @@ fn start(settings: &Settings, log: &Log) -> Result<Box<dyn Answer>, InitError> {
 
 fn serve_one(api: &mut RuntimeApi, runtime: &mut dyn Answer, settings: &Settings) -> Result<(), ApiError> {
     let invocation = api.next(settings.margin)?;
-    runtime.answer(&invocation, api.reply(&invocation))
+    runtime.answer(&invocation, api.reply(&invocation))?;
+    api.done(invocation);
+    Ok(())
 }
 
 /// Tells Lambda why there is no runtime.

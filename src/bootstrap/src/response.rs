@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::answer::{RESPONSE_LIMIT, to_json};
-use crate::base64;
 use crate::event::Front;
 
 /// The most that a load balancer passes on, in bytes of the JSON answer.
@@ -172,7 +171,7 @@ impl Response {
         let encoded = header("Content-Encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"));
         match std::str::from_utf8(&self.body) {
             Ok(text) if !encoded && is_text(header("Content-Type").map_or("", String::as_str)) => (text.into(), false),
-            _ => (base64::encode(&self.body).into(), true),
+            _ => (base64_simd::STANDARD.encode_to_string(&self.body).into(), true),
         }
     }
 }

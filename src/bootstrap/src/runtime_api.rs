@@ -5,7 +5,6 @@ use std::io;
 use std::time::Duration;
 
 use crate::answer::{FunctionError, InitError};
-use crate::base64;
 use crate::connection::{self, Connection, Upload};
 use crate::invocation::{Context, Invocation};
 use crate::log::{Level, Log};
@@ -63,6 +62,11 @@ impl RuntimeApi {
             context,
             event: reply.body,
         })
+    }
+
+    /// Ends an invocation, whose memory is used for the next.
+    pub fn done(&mut self, invocation: Invocation) {
+        self.connection.recycle(invocation.event);
     }
 
     /// The one reply that an invocation gets.
@@ -191,7 +195,7 @@ impl Stream<'_> {
     /// Ends the response as failed: in the trailers, since its head is gone already.
     pub fn fail(self, error: &FunctionError) -> Result<(), ApiError> {
         self.api.log.fail(error);
-        let body = base64::encode(error.to_json().as_bytes());
+        let body = base64_simd::STANDARD.encode_to_string(error.to_json());
         self.end(&[(ERROR_TYPE, error.reason.name()), (ERROR_BODY, &body)])
     }
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn parse(event: &Value) -> Request {
-    Request::parse(event.to_string().as_bytes()).unwrap()
+fn parse(event: &Value) -> Request<'static> {
+    Request::parse(event.to_string().leak().as_bytes()).unwrap()
 }
 
 fn with(mut event: Value, changes: Value) -> Value {
@@ -129,11 +129,28 @@ fn bodies_are_decoded() {
         (json!("/wA="), json!(true), b"\xff\0"),
         (json!(null), json!(true), b""),
         (json!(""), json!(null), b""),
+        (json!("\u{e9}\"\n"), json!(false), b"\xc3\xa9\"\n"),
+        (json!(1.5), json!(false), b"1.5"),
+        // Without padding, and in lines.
+        (json!("Zg"), json!(true), b"f"),
+        (json!("Zm9v\nYmFyYmF6\r\nZm9v\n"), json!(true), b"foobarbazfoo"),
     ] {
-        assert_eq!(parse(&with(gateway2(), json!({"body": body, "isBase64Encoded": body64}))).body, expected);
+        assert_eq!(*parse(&with(gateway2(), json!({"body": body, "isBase64Encoded": body64}))).body, *expected);
     }
-    let bad = with(gateway2(), json!({"body": "*", "isBase64Encoded": true}));
-    assert_eq!(Request::parse(bad.to_string().as_bytes()), Err(NotHttp::BadBase64));
+    for bad in ["*", "Zm9v!", "Zm9vYm=yYmF6"] {
+        let bad = with(gateway2(), json!({"body": bad, "isBase64Encoded": true}));
+        assert_eq!(Request::parse(bad.to_string().as_bytes()), Err(NotHttp::BadBase64));
+    }
+    let half = br#"{"version": "2.0", "requestContext": {"http": {}}, "body": "\ud800"}"#;
+    assert!(matches!(Request::parse(half), Err(NotHttp::NotJson(_))));
+}
+
+#[test]
+fn a_plain_body_is_not_copied() {
+    for (body, copied) in [("a=1&b=2", false), ("\"", true)] {
+        let request = parse(&with(gateway2(), json!({"body": body, "isBase64Encoded": false})));
+        assert_eq!(matches!(request.body, Cow::Owned(_)), copied, "{body}");
+    }
 }
 
 /// The folder of the examples: cargo knows where it has put the sources of our dev-dependency.

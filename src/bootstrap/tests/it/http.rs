@@ -172,7 +172,7 @@ fn what_happens_to_php_between_requests_costs_no_request() {
     let mut lambda = site(&[("index.php", script)], "index.php");
     for path in ["/kill", "/segv", "/master"] {
         assert_eq!(body(&lambda.invoke(&get(path))), "fine");
-        std::thread::sleep(Duration::from_millis(400));
+        std::thread::sleep(Duration::from_secs(1));
         let call = lambda.invoke(&get("/"));
         assert_eq!(body(&call), "fine", "after {path}: {}", lambda.log());
     }
