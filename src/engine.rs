@@ -14,6 +14,7 @@ use crate::plan::StepId;
 use crate::process::ProcessError;
 use crate::source::SourceError;
 use crate::store::StoreError;
+use crate::target::Arch;
 use crate::toolchain::ToolchainError;
 
 /// A finished install root: exists only when every step succeeded.
@@ -52,6 +53,13 @@ pub enum EngineError {
         "the builder must reach the image's registry, or have the image already"
     }))]
     NoImage { image: String, pinned: bool, last: Vec<String> },
+    #[error("{builder} cannot run programs of {arch}\n\n{}\n", shown(last))]
+    #[diagnostic(help(
+        "name one on such a machine, of `docker buildx create` or `docker context create`: --builder {arch}=NAME\n\
+         or let this one emulate them: apt-get install qemu-user-static binfmt-support, where its daemon runs\n\
+         or compile without a container, which needs no emulation: --engine local"
+    ))]
+    Foreign { builder: String, arch: Arch, last: Vec<String> },
     #[error("{builder} ended before its work was done\n\n{}\n", shown(last))]
     #[diagnostic(help("what was finished is in the builder's cache: see that it runs, then build again. The whole log: {}", log.display()))]
     BuilderDied { builder: String, log: PathBuf, last: Vec<String> },

@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::audit::{self, Policy, text};
 use crate::console::{self, Console};
 use crate::digest::Digest;
-use crate::engine::choice::{self, Choice};
+use crate::engine::choice::{self, Choice, NamedBuilder};
 use crate::engine::container::builder::Builder;
 use crate::engine::container::{self, Site};
 use crate::engine::exchange::Exchange;
@@ -40,6 +40,8 @@ use super::setup;
   phplayer build --store s3://builds/phplayer    take steps that other machines made, leave those made here
   phplayer build --engine container              compile in the base image, with docker, podman, nerdctl or finch
   phplayer build --builder farm                  the same, with a builder of `docker buildx create --name farm`
+  phplayer build --builder docker --builder arm64=graviton
+                                                 arm64 on another machine, `docker context create graviton ...`
   phplayer build --sizes                         say what each extension and library adds")]
 pub struct Args {
     /// Recipes [default: phplayer.toml, or the only one in recipes/]
@@ -50,9 +52,10 @@ pub struct Args {
     /// Build with this engine, whatever the recipe says
     #[arg(long)]
     pub engine: Option<Engine>,
-    /// Build with this one of buildx, docker, podman, nerdctl and finch, or with this builder of `docker buildx create`
-    #[arg(long, value_name = "NAME")]
-    pub builder: Option<String>,
+    /// Build with this one of buildx, docker, podman, nerdctl and finch, or with this builder of `docker buildx create` or
+    /// context of `docker context create`, which may be another machine; may be given for each architecture
+    #[arg(long, value_name = "[ARCH=]NAME")]
+    pub builder: Vec<NamedBuilder>,
     /// Build for a base that is past its end
     #[arg(long)]
     pub allow_deprecated: bool,
@@ -125,11 +128,16 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
+/// The builder that the user names for this architecture.
+fn builder<'a>(args: &'a Args, chosen: &Chosen) -> Option<&'a str> {
+    NamedBuilder::of(&args.builder, chosen.target.arch)
+}
+
 /// Whoever says `--setup` wants the local engine.
 fn choice(args: &Args, chosen: &Chosen) -> Result<Choice, Failure> {
     match args.engine.unwrap_or(chosen.recipe.engine) {
         Engine::Auto if args.setup => Ok(Choice::Local),
-        wanted => choice::choose(wanted, chosen.target, args.builder.as_deref()).map_err(Failure::machine),
+        wanted => choice::choose(wanted, chosen.target, builder(args, chosen)).map_err(Failure::machine),
     }
 }
 
@@ -226,7 +234,7 @@ fn contained(
 ) -> Result<Tree, Failure> {
     let builder = match found {
         Some(builder) => builder.clone(),
-        None => Builder::find(args.builder.as_deref()).map_err(Failure::machine)?,
+        None => Builder::find(builder(args, chosen)).map_err(Failure::machine)?,
     };
     let image = chosen.pinned_image();
     console.say("Builder", &format!("{builder}, in {}", image.reference));

@@ -19,6 +19,7 @@ use crate::process::ProcessError;
 use crate::progress::{Event, Reporter};
 use crate::source::Fetcher;
 use crate::store::Store;
+use crate::target::Arch;
 
 use super::{EngineError, Tree};
 use builder::{Builder, Order, Output};
@@ -170,17 +171,22 @@ fn build(
             Ok(watch.ran)
         }
         Err(ProcessError::Interrupted) => Err(EngineError::Interrupted),
-        Err(ProcessError::Failed { last, .. }) => Err(failure(site, watch.failed, last, log)),
+        Err(ProcessError::Failed { last, .. }) => Err(failure(plan, site, watch.failed, last, log)),
         Err(cause) => Err(EngineError::BuilderNotRun { builder: site.builder.to_string(), cause }),
     }
 }
 
 /// What went wrong, from what the failing step said, or else from the builder's own last words.
-fn failure(site: &Site<'_>, failed: Option<Failed>, last: Vec<String>, log: PathBuf) -> EngineError {
+fn failure(plan: &Plan, site: &Site<'_>, failed: Option<Failed>, last: Vec<String>, log: PathBuf) -> EngineError {
+    let (builder, arch) = (site.builder.to_string(), plan.target.arch);
     let image = || site.image.reference.clone();
     let lacks =
         |lines: &[String]| lines.iter().find_map(|line| Some(line.split_once(dockerfile::LACKS)?.1.trim().to_owned()));
     match failed {
+        // The kernel's word, where neither it nor an emulator knows a program's architecture.
+        Some(failed) if arch != Arch::host() && failed.last.iter().any(|line| line.contains("exec format error")) => {
+            EngineError::Foreign { builder, arch, last: failed.last }
+        }
         Some(failed) => match (lacks(&failed.last), failed.part) {
             (Some(tools), _) => EngineError::BaseLacks { base: site.image.base.clone(), image: image(), tools },
             (None, Part::Image) => {
@@ -191,7 +197,7 @@ fn failure(site: &Site<'_>, failed: Option<Failed>, last: Vec<String>, log: Path
                 EngineError::Stage { step, recipe: site.recipe.to_owned(), last: failed.last, log }
             }
         },
-        None => EngineError::BuilderDied { builder: site.builder.to_string(), last, log },
+        None => EngineError::BuilderDied { builder, last, log },
     }
 }
 

@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere, its helpers too")]
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use phplayer::digest::Digest;
 
 use crate::world::{Said, World};
 
+mod far;
 mod real;
 
 const RECIPE: &str = "name = \"bare\"\nphp = \"8.4\"\nbase = \"tiny\"\nengine = \"container\"\nextensions = []\n";
@@ -28,10 +30,14 @@ struct Place {
 /// A PHP 8.4.99 of a few lines in tests/fixtures/tiny-php, which the same step scripts make in seconds; `sources` has its
 /// archive.
 fn tiny_php(world: &World) {
+    php_from(world, Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")));
+}
+
+/// Takes `tiny-php` in that folder.
+fn php_from(world: &World, folder: &Path) {
     let archive = world.path("sources/php-8.4.99.tar.gz");
     fs_err::create_dir_all(archive.parent().unwrap()).unwrap();
-    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
-    let packed = Command::new("tar").args(["-C", fixtures, "-czf"]).arg(&archive).arg("tiny-php").status();
+    let packed = Command::new("tar").arg("-C").arg(folder).arg("-czf").arg(&archive).arg("tiny-php").status();
     assert!(packed.unwrap().success());
     let sha256 = Digest::of_file(&archive).unwrap();
     let url = "http://127.0.0.1:9/php-8.4.99.tar.gz";

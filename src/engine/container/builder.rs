@@ -70,7 +70,7 @@ pub enum Progress {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Builder {
     pub kind: Kind,
-    /// A builder of `docker buildx create`; absent: the one in use.
+    /// A builder of `docker buildx create`, or a context of `docker context create`; absent: the one in use.
     pub instance: Option<String>,
     pub cut: Cut,
     pub progress: Progress,
@@ -114,12 +114,12 @@ pub enum Output<'o> {
 }
 
 impl Builder {
-    /// The first that answers; `wanted` is a kind's name, or a builder of `docker buildx create`.
+    /// The first that answers; `wanted` is a kind's name, or a builder or context of Docker's, which may be far away.
     pub fn find(wanted: Option<&str>) -> Result<Self, BuilderError> {
         let kind = Kind::ALL.into_iter().find(|kind| Some(kind.name()) == wanted);
         let (kinds, instance) = match (kind, wanted) {
             (Some(kind), _) => (vec![kind], None),
-            (None, Some(instance)) => (vec![Kind::Buildx], Some(instance.to_owned())),
+            (None, Some(instance)) => (vec![Kind::Buildx, Kind::Docker], Some(instance.to_owned())),
             (None, None) => (Kind::ALL.to_vec(), None),
         };
         let scratch = tempfile::tempdir()?;
@@ -135,8 +135,8 @@ impl Builder {
 
     /// The arguments of a build, its program's name not among them.
     pub fn arguments(&self, order: &Order<'_>) -> Vec<OsString> {
-        let mut words: Vec<OsString> = self.kind.verb().iter().map(OsString::from).collect();
-        if let Some(instance) = &self.instance {
+        let mut words: Vec<OsString> = self.context().iter().chain(self.kind.verb()).map(OsString::from).collect();
+        if let (Kind::Buildx, Some(instance)) = (self.kind, &self.instance) {
             words.extend(["--builder".into(), instance.into()]);
         }
         if self.kind.has_progress() {
@@ -167,6 +167,14 @@ impl Builder {
         words
     }
 
+    /// Which daemon is meant, before the command. buildx takes a name of its own, behind it.
+    fn context(&self) -> Vec<&str> {
+        match (self.kind, &self.instance) {
+            (Kind::Docker, Some(context)) => vec!["--context", context],
+            _ => Vec::new(),
+        }
+    }
+
     /// Runs it; all that it says goes to `log`.
     pub fn run(&self, order: &Order<'_>, log: &Path) -> Result<(), ProcessError> {
         run(self.kind, &self.arguments(order), log)
@@ -176,16 +184,18 @@ impl Builder {
     pub fn enter(&self, image: &str, command: &str) -> Result<i32, ProcessError> {
         let program = process::find(self.kind.program()).unwrap_or_else(|| self.kind.program().into());
         let terminal = if std::io::IsTerminal::is_terminal(&std::io::stdin()) { "-it" } else { "-i" };
-        let words = ["run", "--rm", terminal, "--network=none", image, "/bin/sh", "-c", command];
-        process::run_interactive(&program, &words.map(OsString::from))
+        let run = ["run", "--rm", terminal, "--network=none", image, "/bin/sh", "-c", command];
+        let words: Vec<OsString> = self.context().iter().chain(&run).map(OsString::from).collect();
+        process::run_interactive(&program, &words)
     }
 
     /// The digest under which the registry has an image. The builder's program pulls it for that.
     pub fn digest(&self, image: &str, log: &Path) -> Result<Option<String>, ProcessError> {
-        let program = self.kind.program();
-        run(self.kind, &["pull".into(), image.into()], log)?;
+        let pull: Vec<OsString> = self.context().iter().chain(&["pull", image]).map(OsString::from).collect();
+        run(self.kind, &pull, log)?;
         let format = "{{range .RepoDigests}}{{println .}}{{end}}";
-        let said = process::answer(program, &["image", "inspect", "--format", format, image]).unwrap_or_default();
+        let inspect = [self.context(), vec!["image", "inspect", "--format", format, image]].concat();
+        let said = process::answer(self.kind.program(), &inspect).unwrap_or_default();
         Ok(said.lines().find_map(|line| Some(line.split_once("@sha256:")?.1.trim().to_owned())))
     }
 }
@@ -193,9 +203,10 @@ impl Builder {
 impl fmt::Display for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.kind)?;
-        match &self.instance {
-            Some(instance) => write!(f, " --builder {instance}"),
-            None => Ok(()),
+        match (self.kind, &self.instance) {
+            (Kind::Buildx, Some(instance)) => write!(f, " --builder {instance}"),
+            (_, Some(context)) => write!(f, ", context {context}"),
+            (_, None) => Ok(()),
         }
     }
 }
@@ -278,6 +289,7 @@ mod tests {
         let table = [
             (Kind::Buildx, Some("far"), Cut::Step, Progress::RawJson, "buildx build --builder far --progress=rawjson "),
             (Kind::Docker, None, Cut::Call, Progress::Plain, "build --progress=plain "),
+            (Kind::Docker, Some("far"), Cut::Step, Progress::Plain, "--context far build --progress=plain "),
             (Kind::Podman, None, Cut::Call, Progress::Plain, "build "),
             (Kind::Nerdctl, None, Cut::Step, Progress::Plain, "build --progress=plain "),
             (Kind::Finch, None, Cut::Step, Progress::Plain, "build --progress=plain "),

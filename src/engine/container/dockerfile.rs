@@ -38,13 +38,15 @@ const TOOLS: &str =
 
 /// What a step's script expects of its surroundings; the local engine's toolchain sets the same names.
 /// Times inside outputs: the first second of 1980 that a zip can hold, in UTC.
-fn environment(plan: &Plan) -> [(&'static str, &'static str); 13] {
+fn environment(plan: &Plan) -> [(&'static str, &'static str); 14] {
     [
         ("AR", "ar"),
         ("BUILD", plan.target.arch.triple()),
         // Debian's gcc links position-independent programs unless it is told not to; the objects are not (see CFLAGS).
         ("CC", "gcc -no-pie"),
-        ("CXX", "g++ -no-pie"),
+        // One word: with more, libtool takes it for granted that there is a C++ compiler, and a base may have none.
+        ("CXX", "g++"),
+        ("CXXFLAGS", "-O2 -fno-pie -no-pie"),
         ("HOME", "/build"),
         ("LC_ALL", "C"),
         ("LD", "ld"),
@@ -172,6 +174,10 @@ fn mounts(plan: &Plan, step: &Step) -> Vec<String> {
     sources.chain(needs).collect()
 }
 
+/// GNU ld takes from an archive what is asked for when it comes to it, and PHP's configure names libraries before the program
+/// that wants them (PHP_CHECK_LIBRARY); zig's linker has no such order. An open group lasts to the end of the call.
+const ANY_ORDER: &str = "export LDFLAGS=-Wl,--start-group\n";
+
 /// The step's own script behind its environment. One shell file, so that a person in the container can run it again.
 pub fn script(step: &Step) -> String {
     let mut text = String::new();
@@ -179,6 +185,9 @@ pub fn script(step: &Step) -> String {
         let _ = writeln!(text, "export {name}={}", quoted(value));
     }
     text.push_str("export MAKEFLAGS=-j$(nproc)\n");
+    if matches!(step.id, StepId::Extension(_)) {
+        text.push_str(ANY_ORDER);
+    }
     if !step.tools.is_empty() {
         text.push_str(&present(&step.tools.join(" ")).replace("\\\n    ", "\n"));
         text.push('\n');

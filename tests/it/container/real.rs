@@ -11,7 +11,7 @@ fn contained() -> PathBuf {
     part("CONTAINED").into()
 }
 
-fn part(name: &str) -> String {
+pub fn part(name: &str) -> String {
     std::env::var(format!("PHPLAYER_TEST_{name}"))
         .unwrap_or_else(|_| panic!("PHPLAYER_TEST_{name}: run bash tests/run"))
 }
@@ -37,7 +37,7 @@ fn command(world: &World, words: &[&str]) -> Command {
 }
 
 /// A recipe of the tiny PHP in the stand-in base.
-fn tiny() -> World {
+pub fn tiny() -> World {
     let world = World::new();
     super::tiny_php(&world);
     world.write("bases/standin.toml", include_str!("standin.toml"));
@@ -46,10 +46,12 @@ fn tiny() -> World {
 }
 
 /// Runs phplayer with Debian's own docker, since another may come first.
-fn run(world: &World, words: &[&str]) -> Said {
+pub fn run(world: &World, words: &[&str]) -> Said {
     let mut command = world.command(words);
     command.args(["--builder", "docker", "--sources", "sources"]);
     command.env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("DOCKER_HOST", part("DOCKER"));
+    // Where the contexts are.
+    command.env("DOCKER_CONFIG", part("DOCKER_CONFIG"));
     world.said(command.output().unwrap())
 }
 
