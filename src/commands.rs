@@ -16,5 +16,6 @@ pub mod shell;
 pub mod template;
 
 mod chosen;
+mod event;
 mod function;
 mod setup;

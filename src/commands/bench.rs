@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use fs_err as fs;
 use miette::Diagnostic;
 
+use super::event::{self, EventError, Given};
 use super::function::{self, FunctionArgs};
 use crate::bench::{self, BenchError, Case, Setting, Work};
 use crate::console::Console;
@@ -73,20 +74,13 @@ enum Format {
 /// What can be wrong with the words of the command line.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum InputError {
-    #[error("`{event}` is neither a file nor JSON")]
-    #[diagnostic(help("give a file's path or inline JSON such as '{{\"key\": 1}}'"))]
-    Event { event: String },
-
-    #[error("the event cannot be read")]
-    Unreadable { source: io::Error },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Event(#[from] EventError),
 
     #[error("{} holds no JSON", file.display())]
     #[diagnostic(help("Lambda takes any JSON value; a string needs its quotes"))]
     NotJson { file: PathBuf, source: serde_json::Error },
-
-    #[error("`{request}` is no HTTP request")]
-    #[diagnostic(help("a method and a path, for example `--http 'GET /products?page=2'`"))]
-    Http { request: String },
 
     #[error("{count} events are given, and only one can be compared")]
     #[diagnostic(help("measure them one by one, or send them in turn with `--soak N`"))]
@@ -164,34 +158,21 @@ impl Args {
     }
 
     fn request(&self, request: &str) -> Result<Case, InputError> {
-        let wrong = || InputError::Http { request: request.to_owned() };
-        let (method, target) = request.split_once(' ').ok_or_else(wrong)?;
-        let upper = !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase());
-        if !upper || !target.starts_with('/') || target.contains(char::is_whitespace) {
-            return Err(wrong());
-        }
+        let (method, target) = event::http(request)?;
         Ok(Case::http(method, target, self.body as usize))
     }
 }
 
 fn read(event: &str) -> Result<Case, InputError> {
-    let check = |bytes: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map(drop);
-    if check(event.as_bytes()).is_ok() {
-        return Ok(Case::event(event.as_bytes().to_vec(), None));
-    }
-    let file = PathBuf::from(event);
-    match fs::read(&file) {
-        Ok(bytes) => match check(&bytes) {
-            Ok(()) => {
-                let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
-                Ok(Case::event(bytes, name.as_deref()))
-            }
-            Err(source) => Err(InputError::NotJson { file, source }),
-        },
-        // An inline event with a slip in it is too long or too odd for a file's name.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename) => {
-            Err(InputError::Event { event: event.to_owned() })
+    let (file, content) = match Given::read(event)? {
+        Given::Inline(event) => return Ok(Case::event(event, None)),
+        Given::File { file, content } => (file, content),
+    };
+    match serde_json::from_slice::<serde::de::IgnoredAny>(&content) {
+        Ok(_) => {
+            let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
+            Ok(Case::event(content, name.as_deref()))
         }
-        Err(source) => Err(InputError::Unreadable { source }),
+        Err(source) => Err(InputError::NotJson { file, source }),
     }
 }

@@ -309,7 +309,8 @@ fn engine_failure(error: EngineError) -> Failure {
         | EngineError::Builder(_)
         | EngineError::BuilderNotRun { .. }
         | EngineError::BuilderDied { .. }
-        | EngineError::NoImage { .. } => Failure::machine(error),
+        | EngineError::NoImage { .. }
+        | EngineError::Foreign { .. } => Failure::machine(error),
         other => Failure::work(other),
     }
 }

@@ -191,7 +191,7 @@ impl Chosen {
     }
 
     pub fn container_plan(&self) -> Result<Plan, Failure> {
-        self.plan_with(&self.pinned_image().toolchain())
+        self.plan_with(&self.pinned_image().toolchain(self.target.arch))
     }
 
     /// The recipe's mistakes, found before the machine is asked anything.

@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use fs_err as fs;
-use miette::Diagnostic;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::event::{self, EventError};
 use super::function::{FunctionArgs, failure, log_to_stderr};
 use crate::console::Console;
 use crate::emulator::front::{Client, Front};
@@ -62,21 +61,6 @@ enum Format {
     Json,
 }
 
-/// What can be wrong with the words of the command line.
-#[derive(Debug, thiserror::Error, Diagnostic)]
-pub enum InputError {
-    #[error("`{event}` is neither a file nor JSON")]
-    #[diagnostic(help("give a file's path, inline JSON such as '{{\"key\": 1}}', or `-` to read stdin"))]
-    Event { event: String },
-
-    #[error("the event cannot be read")]
-    Unreadable { source: io::Error },
-
-    #[error("`{request}` is no HTTP request")]
-    #[diagnostic(help("a method and a path, for example `--http 'GET /products?page=2'`"))]
-    Http { request: String },
-}
-
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     let given = args.given().map_err(Failure::input)?;
     let function = args.function.function()?;
@@ -119,41 +103,24 @@ impl Given {
 }
 
 impl Args {
-    fn given(&self) -> Result<Given, InputError> {
+    fn given(&self) -> Result<Given, EventError> {
         if let Some(example) = self.example {
             return Ok(Given::Whole(example.event().into()));
         }
         if let Some(request) = &self.http {
-            let wrong = || InputError::Http { request: request.clone() };
-            let (method, target) = request.split_once(' ').ok_or_else(wrong)?;
-            let upper = !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase());
-            if !upper || !target.starts_with('/') || target.contains(char::is_whitespace) {
-                return Err(wrong());
-            }
+            let (method, target) = event::http(request)?;
             let headers = Headers(vec![("Host".into(), "localhost".into())]);
             let request = Request::made(method, target, headers, Vec::new());
             return Ok(Given::Request(self.front, request));
         }
-        let unreadable = |source| InputError::Unreadable { source };
         if self.event == "-" {
             let mut event = Vec::new();
-            io::stdin().read_to_end(&mut event).map_err(unreadable)?;
+            io::stdin().read_to_end(&mut event).map_err(|source| EventError::Unreadable { source })?;
             return Ok(Given::Whole(event));
         }
-        if serde_json::from_str::<serde::de::IgnoredAny>(&self.event).is_ok() {
-            return Ok(Given::Whole(self.event.clone().into_bytes()));
-        }
-        match fs::read(&self.event) {
-            Ok(event) => Ok(Given::Whole(event)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(InputError::Event { event: self.event.clone() })
-            }
-            // An inline event with a slip in it is too long or too odd for a file's name.
-            Err(error) if error.kind() == io::ErrorKind::InvalidFilename => {
-                Err(InputError::Event { event: self.event.clone() })
-            }
-            Err(error) => Err(unreadable(error)),
-        }
+        Ok(Given::Whole(match event::Given::read(&self.event)? {
+            event::Given::Inline(event) | event::Given::File { content: event, .. } => event,
+        }))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::console::Console;
-use crate::engine::choice::{self, Choice};
+use crate::engine::choice::{self, Choice, NamedBuilder};
 use crate::engine::container::builder::Builder;
 use crate::engine::container::{self, Site};
 use crate::engine::local::{self, Workshop};
@@ -28,8 +28,8 @@ pub struct Args {
     #[arg(long)]
     pub engine: Option<Engine>,
     /// As of `phplayer build`
-    #[arg(long, value_name = "NAME")]
-    pub builder: Option<String>,
+    #[arg(long, value_name = "[ARCH=]NAME")]
+    pub builder: Vec<NamedBuilder>,
     #[command(flatten)]
     pub places: Places,
 }
@@ -46,7 +46,8 @@ struct NoSuchStep {
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     let chosen = Chosen::one(&args.recipe)?;
     let wanted = args.engine.unwrap_or(chosen.recipe.engine);
-    let choice = choice::choose(wanted, chosen.target, args.builder.as_deref()).map_err(Failure::machine)?;
+    let named = NamedBuilder::of(&args.builder, chosen.target.arch);
+    let choice = choice::choose(wanted, chosen.target, named).map_err(Failure::machine)?;
     let plan = match choice {
         Choice::Local => chosen.local_plan()?,
         Choice::Container(_) => chosen.container_plan()?,
@@ -59,7 +60,7 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     let store = args.places.open()?;
     let fetcher = args.places.fetcher(&store);
     if let Choice::Container(found) = choice {
-        let builder = found.map_or_else(|| Builder::find(args.builder.as_deref()), Ok).map_err(Failure::machine)?;
+        let builder = found.map_or_else(|| Builder::find(named), Ok).map_err(Failure::machine)?;
         let (image, recipe) = (chosen.pinned_image(), chosen.recipe.file.as_path());
         let site =
             Site { store: &store, fetcher: &fetcher, reporter: console, builder: &builder, image: &image, recipe };

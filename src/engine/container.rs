@@ -50,9 +50,11 @@ impl Image {
         Self { base: definition.name.clone(), reference, pinned: digest.is_some(), setup: definition.setup.clone() }
     }
 
-    /// What compiles, as a part of every step's key.
-    pub fn toolchain(&self) -> String {
-        format!("gcc of {}, set-up {}", self.reference, Digest::of(self.setup.join("\n").as_bytes()).short())
+    /// What compiles, and in which surroundings, as a part of every step's key.
+    pub fn toolchain(&self, arch: Arch) -> String {
+        let surroundings = Digest::of(dockerfile::surroundings(arch).as_bytes());
+        let setup = Digest::of(self.setup.join("\n").as_bytes());
+        format!("gcc of {}, set-up {}, surroundings {}", self.reference, setup.short(), surroundings.short())
     }
 }
 
@@ -184,7 +186,7 @@ fn failure(plan: &Plan, site: &Site<'_>, failed: Option<Failed>, last: Vec<Strin
         |lines: &[String]| lines.iter().find_map(|line| Some(line.split_once(dockerfile::LACKS)?.1.trim().to_owned()));
     match failed {
         // The kernel's word, where neither it nor an emulator knows a program's architecture.
-        Some(failed) if arch != Arch::host() && failed.last.iter().any(|line| line.contains("exec format error")) => {
+        Some(failed) if failed.last.iter().any(|line| line.contains("exec format error")) => {
             EngineError::Foreign { builder, arch, last: failed.last }
         }
         Some(failed) => match (lacks(&failed.last), failed.part) {
@@ -245,7 +247,7 @@ mod tests {
         let locked = |version: &str| Locked { version: version.to_owned(), sha256: vec![Digest::of(b"image")] };
         let pinned = Image::new(&definition(), Some(&locked("reg/b:1")));
         assert_eq!(pinned.reference, format!("reg/b:1@sha256:{}", Digest::of(b"image")));
-        assert!(pinned.pinned && pinned.toolchain().contains(&pinned.reference));
+        assert!(pinned.pinned && pinned.toolchain(Arch::X86_64).contains(&pinned.reference));
         for image in [Image::new(&definition(), None), Image::new(&definition(), Some(&locked("reg/b:2")))] {
             assert_eq!((image.reference.as_str(), image.pinned), ("reg/b:1", false));
         }

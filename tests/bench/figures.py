@@ -10,6 +10,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
+import arm64  # noqa: E402
 import build  # noqa: E402
 import cold_start  # noqa: E402
 import identical  # noqa: E402
@@ -32,6 +33,7 @@ BENCHES = {
     "vm": vm.measure,
     "runtime": runtime.measure,
     "soak": soak.measure,
+    "arm64": arm64.measure,
     "identical": identical.measure,
 }
 

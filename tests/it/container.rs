@@ -328,3 +328,25 @@ fn plans_as_a_bake_file() {
     }
     assert_eq!(said.stdout.matches("<<PHPLAYER_DOCKERFILE\n").count(), 3);
 }
+
+#[test]
+fn a_builder_that_cannot_run_the_architectures_programs_is_named_with_the_ways_out() {
+    let place = Place::new("foreign");
+    let said = place.run(&["build"]);
+    assert_eq!(said.code, 3, "{}", said.stderr);
+    let host = phplayer::target::Arch::host();
+    assert!(said.stderr.contains(&format!("docker build cannot run programs of {host}")), "{}", said.stderr);
+    assert!(said.stderr.contains(&format!("--builder {host}=NAME")) && said.stderr.contains("qemu-user-static"));
+}
+
+#[test]
+fn a_builder_may_be_named_for_each_architecture() {
+    let place = Place::new("builds");
+    let host = phplayer::target::Arch::host();
+    let said = place.run(&["build", "--builder", "podman", "--builder", &format!("{host}=far")]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stderr.contains("Builder  docker build, context far, in"), "{}", said.stderr);
+    assert!(place.calls().lines().all(|call| call.starts_with("--context far build ")), "{}", place.calls());
+    let wrong = place.run(&["build", "--builder", "sparc=far"]);
+    assert!(wrong.code == 2 && wrong.stderr.contains("`sparc` is no architecture of Lambda"), "{}", wrong.stderr);
+}

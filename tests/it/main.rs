@@ -6,6 +6,7 @@ mod bench;
 mod container;
 mod emulator;
 mod faults;
+mod http_server;
 mod lamp;
 mod layering;
 mod machine;

@@ -12,7 +12,7 @@ const HEADER_COUNT: usize = 96;
 const HEAD_PIECE: usize = 8 * 1024;
 const BODY_PIECE: usize = 64 * 1024;
 /// The most memory that is kept from one reply to the next.
-const SPARE_LIMIT: usize = 1024 * 1024;
+const SPARE_LIMIT: usize = 2 * 1024 * 1024;
 
 pub struct Connection {
     /// `host:port`.

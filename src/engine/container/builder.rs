@@ -119,7 +119,8 @@ impl Builder {
         let kind = Kind::ALL.into_iter().find(|kind| Some(kind.name()) == wanted);
         let (kinds, instance) = match (kind, wanted) {
             (Some(kind), _) => (vec![kind], None),
-            (None, Some(instance)) => (vec![Kind::Buildx, Kind::Docker], Some(instance.to_owned())),
+            // buildx takes a context for a builder too; where an image is to be run or looked at, the context must be known.
+            (None, Some(instance)) => (vec![Kind::Docker, Kind::Buildx], Some(instance.to_owned())),
             (None, None) => (Kind::ALL.to_vec(), None),
         };
         let scratch = tempfile::tempdir()?;

@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use crate::plan::{Plan, SourceMount, Step, StepId};
+use crate::target::Arch;
 
 use super::Image;
 
@@ -36,12 +37,12 @@ pub const SETUP: &str = "setup";
 const TOOLS: &str =
     "gcc ld ar nm objcopy readelf make autoconf automake libtoolize m4 perl pkg-config tar xz sed awk find cmp";
 
-/// What a step's script expects of its surroundings; the local engine's toolchain sets the same names.
+/// What a step's script expects of its surroundings; the local engine's toolchain gives it the same.
 /// Times inside outputs: the first second of 1980 that a zip can hold, in UTC.
-fn environment(plan: &Plan) -> [(&'static str, &'static str); 14] {
+fn environment(arch: Arch) -> [(&'static str, &'static str); 14] {
     [
         ("AR", "ar"),
-        ("BUILD", plan.target.arch.triple()),
+        ("BUILD", arch.triple()),
         // Debian's gcc links position-independent programs unless it is told not to; the objects are not (see CFLAGS).
         ("CC", "gcc -no-pie"),
         // One word: with more, libtool takes it for granted that there is a C++ compiler, and a base may have none.
@@ -57,6 +58,11 @@ fn environment(plan: &Plan) -> [(&'static str, &'static str); 14] {
         ("SOURCE_DATE_EPOCH", "315532800"),
         ("TZ", "UTC"),
     ]
+}
+
+/// All that a step finds here besides what its plan says, for its key.
+pub fn surroundings(arch: Arch) -> String {
+    format!("{:?}{ANY_ORDER}", environment(arch))
 }
 
 /// The stage of a step. Docker takes lower-case letters only.
@@ -127,7 +133,8 @@ pub fn set_up(plan: &Plan, image: &Image, cut: Cut) -> String {
         present(TOOLS),
         network = network(cut),
     );
-    let words: Vec<String> = environment(plan).iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+    let words: Vec<String> =
+        environment(plan.target.arch).iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
     let _ = writeln!(text, "ENV {}\nWORKDIR /build", words.join(" \\\n    "));
     text
 }

@@ -49,6 +49,11 @@ case $mode in
         echo "#6 0.6 configure: error: the test wants it so"
         echo "#6 ERROR: process did not complete successfully: exit code: 1"
         exit 1 ;;
+    foreign)
+        echo "#6 [php-8.4.99 1/1] RUN --network=none"
+        echo "#6 0.1 exec /bin/sh: exec format error"
+        echo "#6 ERROR: process did not complete successfully: exit code: 1"
+        exit 1 ;;
     dies)
         echo "#6 [php-8.4.99 1/1] RUN --network=none"
         echo "#6 DONE 61.0s"

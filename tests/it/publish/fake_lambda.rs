@@ -1,13 +1,15 @@
 //! The layers API of Lambda in a thread of the test: it keeps versions by region, and fails as it is told.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufReader, Read, Write};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
 use phplayer::digest::Digest;
 use phplayer::publish::Call;
 use serde_json::{Value, json};
+
+use crate::http_server;
 
 /// How a call goes wrong.
 #[derive(Clone, Copy, Debug)]
@@ -54,17 +56,9 @@ pub struct FakeLambda {
 
 impl FakeLambda {
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::new(Mutex::new(State::default()));
         let shared = state.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (stream, state) = (stream.unwrap(), shared.clone());
-                std::thread::spawn(move || serve(stream, &state));
-            }
-        });
-        Self { address, state }
+        Self { address: http_server::listen(move |stream| serve(stream, &shared)), state }
     }
 
     pub fn address(&self) -> &str {
@@ -108,9 +102,10 @@ impl FakeLambda {
 fn serve(stream: TcpStream, state: &Mutex<State>) {
     let mut answers = stream.try_clone().unwrap();
     let mut requests = BufReader::new(stream);
-    while let Some((method, path, region, body)) = request(&mut requests) {
-        let parts: Vec<&str> = path.trim_start_matches('/').split(['/', '?']).collect();
-        let (call, layer, number) = match (method.as_str(), &parts[..]) {
+    while let Some(request) = http_server::request(&mut requests) {
+        let region = region(&request);
+        let parts: Vec<&str> = request.target.trim_start_matches('/').split(['/', '?']).collect();
+        let (call, layer, number) = match (request.method.as_str(), &parts[..]) {
             ("GET", ["2018-10-31", "layers", layer, "versions", number, "policy"]) => {
                 (Call::GetLayerVersionPolicy, *layer, number.parse().unwrap())
             }
@@ -129,7 +124,7 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
         let fault = state.fault(&region, call);
         let (status, code, mut answer) = match fault {
             Some(Fault::Refuse(status, code)) => (status, code, json!({ "message": "as the test wants it" })),
-            _ => state.answer(call, &region, layer, number, &body),
+            _ => state.answer(call, &region, layer, number, &request.body),
         };
         if let Some(Fault::WrongDigest) = fault {
             answer["Content"]["CodeSha256"] = json!(Digest::of(b"something else").base64());
@@ -155,28 +150,9 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
     }
 }
 
-/// Method, path, region of the signature, and body of the next request; none at the end of the connection.
-fn request(reader: &mut BufReader<TcpStream>) -> Option<(String, String, String, Vec<u8>)> {
-    let mut line = String::new();
-    if reader.read_line(&mut line).ok()? == 0 {
-        return None;
-    }
-    let mut words = line.split(' ').map(str::to_owned);
-    let (method, path) = (words.next()?, words.next()?);
-    let (mut region, mut length) = (String::new(), 0);
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header).ok()?;
-        let Some((name, value)) = header.trim_end().split_once(": ") else { break };
-        match name.to_ascii_lowercase().as_str() {
-            "authorization" => region = value.split('/').nth(2)?.to_owned(),
-            "content-length" => length = value.parse().ok()?,
-            _ => {}
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some((method, path, region, body))
+/// The region that a request is signed for: `Credential=KEY/DATE/REGION/lambda/aws4_request`.
+fn region(request: &http_server::Request) -> String {
+    request.headers["authorization"].split('/').nth(2).unwrap().to_owned()
 }
 
 impl State {

@@ -1,10 +1,12 @@
 //! Three calls of S3 in a thread of the test: it keeps objects, and fails as it is told.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufReader, Write};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use crate::http_server;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
@@ -54,17 +56,9 @@ pub struct FakeS3 {
 
 impl FakeS3 {
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::new(Mutex::new(State::default()));
         let shared = state.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (stream, state) = (stream.unwrap(), shared.clone());
-                std::thread::spawn(move || serve(stream, &state));
-            }
-        });
-        Self { address, state }
+        Self { address: http_server::listen(move |stream| serve(stream, &shared)), state }
     }
 
     pub fn address(&self) -> &str {
@@ -178,29 +172,14 @@ fn refusal(status: u16, code: &str) -> (u16, String, Vec<u8>) {
 }
 
 fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
-    let mut line = String::new();
-    if reader.read_line(&mut line).ok()? == 0 {
-        return None;
-    }
-    let mut words = line.split(' ');
-    let call = match words.next()? {
+    let http_server::Request { method, target, headers, body } = http_server::request(reader)?;
+    let call = match method.as_str() {
         "HEAD" => Call::Head,
         "GET" => Call::Get,
         "PUT" => Call::Put,
         other => panic!("no call of the shared store: {other}"),
     };
-    let path = words.next()?.trim_start_matches('/');
-    let name = path.split('?').next()?.to_owned();
-    let mut headers = BTreeMap::new();
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header).ok()?;
-        let Some((name, value)) = header.trim_end().split_once(": ") else { break };
-        headers.insert(name.to_ascii_lowercase(), value.to_owned());
-    }
-    let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
+    let name = target.trim_start_matches('/').split('?').next()?.to_owned();
     Some(Request { call, name, headers, body })
 }
 

@@ -1,11 +1,12 @@
 //! An event's JSON, its body apart: bodies are long, and one copy of 100 kB costs as much as all else that happens here.
+//!
+//! Not by serde_json's `RawValue`: its feature gives a meaning to one key in every object, and clients choose keys.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Error, MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::fields::text;
@@ -14,7 +15,7 @@ use super::fields::text;
 pub struct Document<'a> {
     /// All but `body`; no object where the event is none.
     pub fields: Value,
-    /// Where it stands in the event, unless it has escapes. Empty for what is no text.
+    /// Where it stands in the event, unless it has escapes. Numbers and truth values as text; else empty.
     pub body: Cow<'a, str>,
 }
 
@@ -47,7 +48,7 @@ impl<'de> Visitor<'de> for Parts {
         let (mut fields, mut body) = (Map::new(), Cow::Borrowed(""));
         while let Some(key) = map.next_key::<String>()? {
             if key == "body" {
-                body = unquoted(map.next_value()?).map_err(A::Error::custom)?;
+                Text(body) = map.next_value()?;
             } else {
                 fields.insert(key, map.next_value()?);
             }
@@ -56,11 +57,65 @@ impl<'de> Visitor<'de> for Parts {
     }
 }
 
-/// The text of a JSON value. Escapes that name half a character are an error.
-fn unquoted(json: &RawValue) -> serde_json::Result<Cow<'_, str>> {
-    let json = json.get();
-    Ok(match json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-        Some(plain) if !plain.contains('\\') => Cow::Borrowed(plain),
-        _ => Cow::Owned(text(&serde_json::from_str(json)?).unwrap_or_default()),
-    })
+/// The same as [`text`] of a whole value, without the value.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyText).map(Text)
+    }
+}
+
+struct AnyText;
+
+impl AnyText {
+    fn of<E>(value: impl Into<Value>) -> Result<Cow<'static, str>, E> {
+        Ok(text(&value.into()).unwrap_or_default().into())
+    }
+}
+
+impl<'de> Visitor<'de> for AnyText {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Self::of(text)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Self::of(value)
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Self::of(value)
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Self::of(value)
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Self::of(value)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Self::of(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Self::of(Value::Null)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Self::of(Value::Null)
+    }
 }

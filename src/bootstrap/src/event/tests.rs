@@ -131,6 +131,10 @@ fn bodies_are_decoded() {
         (json!(""), json!(null), b""),
         (json!("\u{e9}\"\n"), json!(false), b"\xc3\xa9\"\n"),
         (json!(1.5), json!(false), b"1.5"),
+        (json!(-7), json!(false), b"-7"),
+        (json!(true), json!(false), b"true"),
+        (json!([[1], {"a": 2}]), json!(false), b""),
+        (json!({"a": [2]}), json!(false), b""),
         // Without padding, and in lines.
         (json!("Zg"), json!(true), b"f"),
         (json!("Zm9v\nYmFyYmF6\r\nZm9v\n"), json!(true), b"foobarbazfoo"),
@@ -143,6 +147,17 @@ fn bodies_are_decoded() {
     }
     let half = br#"{"version": "2.0", "requestContext": {"http": {}}, "body": "\ud800"}"#;
     assert!(matches!(Request::parse(half), Err(NotHttp::NotJson(_))));
+}
+
+/// Names that mean something to serde_json under one of its features: a client may send them.
+#[test]
+fn no_name_has_a_meaning() {
+    for name in ["$serde_json::private::RawValue", "$serde_json::private::Number"] {
+        let map = json!({name: "{\"a\": \"1\"}"});
+        let request =
+            parse(&with(gateway1(), json!({"multiValueQueryStringParameters": null, "queryStringParameters": map})));
+        assert!(request.query.starts_with("%24serde_json"), "{}", request.query);
+    }
 }
 
 #[test]
