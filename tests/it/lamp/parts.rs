@@ -138,6 +138,10 @@ impl Task {
         for (name, value) in &self.env {
             command.arg("--env").arg(format!("{name}={value}"));
         }
+        // Where qemu finds the C library of a layer for another architecture.
+        if std::env::var_os("QEMU_LD_PREFIX").is_some() {
+            command.args(["--env", "QEMU_LD_PREFIX"]);
+        }
         command
     }
 }
