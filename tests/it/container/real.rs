@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::world::{Said, World};
 
-/// The folder with the recipe, its base and `out/`.
+/// The folder with the recipe, its base, `archives/` of sources, and `out/`.
 fn contained() -> PathBuf {
     part("CONTAINED").into()
 }
@@ -20,17 +20,11 @@ fn runtime() -> PathBuf {
     contained().join(format!("out/php-84-{}/runtime.zip", phplayer::target::Arch::host()))
 }
 
-/// phplayer with a store of its own that has sources and no step: what is not compiled comes from the builder's cache.
+/// phplayer with an empty store, and sources: what is not compiled comes from the builder's cache.
 fn command(world: &World, words: &[&str]) -> Command {
-    let archives = world.path("archives");
-    fs_err::create_dir_all(&archives).unwrap();
-    for folder in fs_err::read_dir(PathBuf::from(part("STORE")).join("sources")).unwrap().flatten() {
-        for file in fs_err::read_dir(folder.path()).into_iter().flatten().flatten() {
-            let _ = fs_err::os::unix::fs::symlink(file.path(), archives.join(file.file_name()));
-        }
-    }
     let mut command = world.command(words);
-    command.args(["--builder", "docker", "--store"]).arg(world.path("store")).arg("--sources").arg(archives);
+    command.args(["--builder", "docker", "--store"]).arg(world.path("store"));
+    command.arg("--sources").arg(contained().join("archives"));
     // Debian's own client: another `docker` may come first.
     command.env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("DOCKER_HOST", part("DOCKER"));
     command
