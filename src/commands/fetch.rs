@@ -6,6 +6,7 @@ use crate::console::{self, Console};
 use crate::engine::container::context;
 use crate::failure::{Failure, Outcome};
 use crate::plan::Plan;
+use crate::recipe::Engine;
 use crate::toolchain;
 
 use super::chosen::{Chosen, Places};
@@ -27,9 +28,11 @@ pub struct Args {
 }
 
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
-    let mut wanted = vec![toolchain::zig_pinned()];
     let all = Chosen::all(&args.recipes, None)?;
-    // Sources are the same for both engines; the container engine's plan asks nothing of this machine.
+    // A base image has its own compiler.
+    let local = all.iter().any(|chosen| chosen.recipe.engine != Engine::Container);
+    let mut wanted: Vec<_> = local.then(toolchain::zig_pinned).into_iter().collect();
+    // Else sources are the same for both engines; the container engine's plan asks nothing of this machine.
     let plans: Vec<Plan> = all.iter().map(Chosen::container_plan).collect::<Result<_, _>>()?;
     for pinned in plans.iter().flat_map(Plan::sources) {
         if !wanted.contains(&pinned) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::console::Console;
-use crate::engine::container::dockerfile::{self, Cut, Start};
+use crate::engine::container::dockerfile::{self, Dialect, Start};
 use crate::engine::container::{Image, bake};
 use crate::failure::{Failure, Outcome};
 use crate::plan::{Inputs, Plan, why};
@@ -64,7 +64,7 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
         let plans: Vec<(Plan, Image)> = all.iter().map(contained).collect::<Result<_, Failure>>()?;
         console.data(&match (args.format, plans.as_slice()) {
             (Format::Bake, _) => bake::render(&plans),
-            (_, [(plan, image)]) => dockerfile::render(plan, image, Cut::Step, Start::Base),
+            (_, [(plan, image)]) => dockerfile::render(plan, image, Dialect::BUILDKIT, Start::Base),
             (_, several) => return Err(Failure::input(NotOne { count: several.len() })),
         });
         return Ok(Outcome::Done);

@@ -6,7 +6,7 @@ pub mod context;
 pub mod dockerfile;
 pub mod progress;
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::store::Store;
 use crate::target::Arch;
 
 use super::{EngineError, Tree};
-use builder::{Builder, Order, Output};
+use builder::{Builder, Order, Output, Progress};
 use dockerfile::{Cut, Start};
 use progress::{Failed, Part, Watch};
 
@@ -86,7 +86,7 @@ pub fn run(plan: &Plan, site: &Site<'_>) -> Result<Tree, EngineError> {
 
     let start = set_up(plan, site, &context)?;
     let start = start.as_deref().map_or(Start::Base, Start::SetUp);
-    let text = dockerfile::render(plan, site.image, site.builder.cut, start);
+    let text = dockerfile::render(plan, site.image, site.builder.dialect(), start);
     let output = draft.join("output");
     let ran =
         build(plan, site, &context, &text, dockerfile::RESULT, site.builder.cut == Cut::Call, Output::Folder(&output))?;
@@ -109,7 +109,7 @@ pub fn shell(plan: &Plan, step: &Step, site: &Site<'_>) -> Result<i32, EngineErr
     fs_err::write(context.join(dockerfile::SHELL_SCRIPT), script).map_err(|cause| store.error(cause))?;
     let start = set_up(plan, site, &context)?;
     let start = start.as_deref().map_or(Start::Base, Start::SetUp);
-    let text = dockerfile::render_shell(plan, step, site.image, site.builder.cut, start);
+    let text = dockerfile::render_shell(plan, step, site.image, site.builder.dialect(), start);
     let tag = format!("phplayer-shell:{}", step.key.short());
     let cut = site.builder.cut == Cut::Call;
     build(plan, site, &context, &text, dockerfile::SHELL, cut, Output::Image(&tag))?;
@@ -149,21 +149,29 @@ fn build(
     let order = Order { arch: plan.target.arch, dockerfile: &dockerfile, context, target, cut, output };
     let steps = plan.steps.iter().map(|step| (dockerfile::stage(&step.id), Part::Step(step.id.clone())));
     let stages: Vec<(String, Part)> = [(dockerfile::SETUP.to_owned(), Part::SetUp)].into_iter().chain(steps).collect();
-    let mut watch = Watch::new(site.builder.progress, &stages, site.reporter);
+    // What is for programs is read and dropped; a person finds the log in its place.
+    let raw = log.with_extension("json");
+    let (said, readable) = match site.builder.progress {
+        Progress::Plain => (&log, None),
+        Progress::RawJson => (&raw, Some(fs_err::File::create(&log).map_err(|cause| store.error(cause))?)),
+    };
+    let readable = readable.map(|file| Box::new(file) as Box<dyn Write>);
+    let mut watch = Watch::new(readable, &stages, site.reporter);
 
-    // The log of an earlier run must not be read as this one's.
-    let _ = fs_err::remove_file(&log);
+    // What an earlier run said must not be read as this one's.
+    let _ = fs_err::remove_file(said);
     let ended = AtomicBool::new(false);
     let result = std::thread::scope(|scope| {
         let call = scope.spawn(|| {
-            let result = site.builder.run(&order, &log);
+            let result = site.builder.run(&order, said);
             ended.store(true, Ordering::SeqCst);
             result
         });
-        follow(&log, &ended, |line| watch.line(line));
+        follow(said, &ended, |line| watch.line(line));
         call.join().unwrap_or(Err(ProcessError::Interrupted))
     });
     watch.end(result.is_ok());
+    let _ = fs_err::remove_file(&raw);
     match result {
         Ok(()) => {
             if watch.cached > 0 {
@@ -173,7 +181,10 @@ fn build(
             Ok(watch.ran)
         }
         Err(ProcessError::Interrupted) => Err(EngineError::Interrupted),
-        Err(ProcessError::Failed { last, .. }) => Err(failure(plan, site, watch.failed, last, log)),
+        Err(ProcessError::Failed { last, .. }) => {
+            let last = if site.builder.progress == Progress::RawJson { watch.rest() } else { last };
+            Err(failure(plan, site, watch.failed, last, log))
+        }
         Err(cause) => Err(EngineError::BuilderNotRun { builder: site.builder.to_string(), cause }),
     }
 }

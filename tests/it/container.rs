@@ -9,6 +9,7 @@ use phplayer::digest::Digest;
 
 use crate::world::{Said, World};
 
+mod builders;
 mod far;
 mod real;
 

@@ -6,21 +6,22 @@ use crate::plan::Plan;
 
 use super::Image;
 use super::builder::platform;
-use super::dockerfile::{self, Cut, RESULT, Start};
+use super::dockerfile::{self, Dialect, RESULT, Start};
 
 /// The whole file. What it says of the steps is what [`dockerfile::render`] says; equal stages are built once.
 pub fn render(plans: &[(Plan, Image)]) -> String {
     let name = |plan: &Plan| format!("{}-{}", plan.recipe, plan.target.arch);
     let names: Vec<String> = plans.iter().map(|(plan, _)| format!("\"{}\"", name(plan))).collect();
     let mut text = format!(
-        "# {} layers. Written by phplayer {}. Its context: `phplayer fetch --context DIR`, then `docker buildx bake` there.\n\
+        "# {} {}. Written by phplayer {}. Its context: `phplayer fetch --context DIR`, then `docker buildx bake` there.\n\
          group \"default\" {{\n  targets = [{}]\n}}\n",
         plans.len(),
+        if plans.len() == 1 { "layer" } else { "layers" },
         env!("CARGO_PKG_VERSION"),
         names.join(", "),
     );
     for (plan, image) in plans {
-        let dockerfile = dockerfile::render(plan, image, Cut::Step, Start::Base);
+        let dockerfile = dockerfile::render(plan, image, Dialect::BUILDKIT, Start::Base);
         let _ = write!(
             text,
             "\ntarget \"{name}\" {{\n  context = \".\"\n  target = \"{RESULT}\"\n  platforms = [\"{platform}\"]\n  \

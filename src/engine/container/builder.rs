@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::process::{self, ProcessError};
 use crate::target::Arch;
 
-use super::dockerfile::Cut;
+use super::dockerfile::{Cut, Dialect, Needs};
 
 /// In the order in which they are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +47,22 @@ impl Kind {
         }
     }
 
-    /// podman prints one form only; it has no such option.
-    const fn has_progress(self) -> bool {
-        !matches!(self, Kind::Podman)
+    /// How it may cut off the network, the best first. podman passes over a stage that is not wanted without reading it, so
+    /// that asking it shows nothing, and before 4.4 a `RUN` of its has no such flag; the option it has always had.
+    const fn cuts(self) -> &'static [Cut] {
+        match self {
+            Kind::Podman => &[Cut::Call],
+            _ => &[Cut::Step, Cut::Call],
+        }
+    }
+
+    /// How it may tell what it does, the best first. Docker's client knows raw JSON since buildx 0.13, which tells nobody:
+    /// its help names it much later. podman prints one form only and has no such option.
+    const fn forms(self) -> &'static [Progress] {
+        match self {
+            Kind::Buildx | Kind::Docker => &[Progress::RawJson, Progress::Plain],
+            _ => &[Progress::Plain],
+        }
     }
 }
 
@@ -134,13 +147,19 @@ impl Builder {
         Err(BuilderError::None { tried })
     }
 
+    /// What it is told in.
+    pub fn dialect(&self) -> Dialect {
+        let needs = if self.kind == Kind::Podman { Needs::Copied } else { Needs::Mounted };
+        Dialect { cut: self.cut, needs }
+    }
+
     /// The arguments of a build, its program's name not among them.
     pub fn arguments(&self, order: &Order<'_>) -> Vec<OsString> {
         let mut words: Vec<OsString> = self.context().iter().chain(self.kind.verb()).map(OsString::from).collect();
         if let (Kind::Buildx, Some(instance)) = (self.kind, &self.instance) {
             words.extend(["--builder".into(), instance.into()]);
         }
-        if self.kind.has_progress() {
+        if self.kind != Kind::Podman {
             words.push(match self.progress {
                 Progress::RawJson => "--progress=rawjson".into(),
                 Progress::Plain => "--progress=plain".into(),
@@ -237,19 +256,16 @@ fn ask(kind: Kind, instance: Option<String>, scratch: &Path) -> Result<Builder, 
     if process::find(kind.program()).is_none() {
         return Err("not installed".to_owned());
     }
-    let progress = match process::answer(kind.program(), &[kind.verb(), &["--help"]].concat()) {
-        Some(help) if help.contains("rawjson") => Progress::RawJson,
-        _ => Progress::Plain,
-    };
     let (log, output, context) = (scratch.join("log"), scratch.join("output"), scratch.join("context"));
     let mut last = Vec::new();
-    for cut in [Cut::Step, Cut::Call] {
+    let forms = kind.forms().iter().flat_map(|progress| kind.cuts().iter().map(move |cut| (*progress, *cut)));
+    for (progress, cut) in forms {
         let run = if cut == Cut::Step { "RUN --network=none [\"/none\"]\n" } else { "" };
         let text = format!("FROM scratch AS unused\n{run}FROM scratch AS asked\nCOPY Dockerfile /\n");
         let dockerfile = context.join("Dockerfile");
         let written = fs_err::create_dir_all(&context).and_then(|()| fs_err::write(&dockerfile, text));
         written.map_err(|error| error.to_string())?;
-        let builder = Builder { kind, instance: instance.clone(), cut, progress: Progress::Plain };
+        let builder = Builder { kind, instance: instance.clone(), cut, progress };
         let order = Order {
             arch: Arch::host(),
             dockerfile: &dockerfile,
@@ -259,7 +275,7 @@ fn ask(kind: Kind, instance: Option<String>, scratch: &Path) -> Result<Builder, 
             output: Output::Folder(&output),
         };
         match builder.run(&order, &log) {
-            Ok(()) if output.join("Dockerfile").is_file() => return Ok(Builder { progress, ..builder }),
+            Ok(()) if output.join("Dockerfile").is_file() => return Ok(builder),
             Ok(()) => last = vec!["it builds, but writes no output".to_owned()],
             Err(ProcessError::Failed { last: said, .. }) => last = said,
             Err(error) => return Err(error.to_string()),

@@ -19,6 +19,27 @@ pub enum Cut {
     Call,
 }
 
+/// How a stage gets what others have made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    Mounted,
+    /// podman before 4.4 mounts nothing of a stage that comes from its cache (buildah issue 4375). It costs a copy of PHP's
+    /// headers and archives a stage.
+    Copied,
+}
+
+/// What a builder understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    pub cut: Cut,
+    pub needs: Needs,
+}
+
+impl Dialect {
+    /// BuildKit's of today, for a file that phplayer does not give to a builder itself.
+    pub const BUILDKIT: Self = Self { cut: Cut::Step, needs: Needs::Mounted };
+}
+
 /// Where the first stage comes from.
 #[derive(Clone, Copy, Debug)]
 pub enum Start<'s> {
@@ -80,7 +101,7 @@ pub fn folder(mount: &SourceMount) -> String {
 }
 
 /// The whole text.
-pub fn render(plan: &Plan, image: &Image, cut: Cut, start: Start<'_>) -> String {
+pub fn render(plan: &Plan, image: &Image, dialect: Dialect, start: Start<'_>) -> String {
     let mut text = format!(
         "# {}: PHP {} for {}, one stage a step. Written by phplayer {}.\n\
          # Its context has each source, verified and unpacked, as sources/NAME-VERSION: `phplayer fetch --context DIR`.\n\n",
@@ -90,11 +111,11 @@ pub fn render(plan: &Plan, image: &Image, cut: Cut, start: Start<'_>) -> String 
         env!("CARGO_PKG_VERSION"),
     );
     match start {
-        Start::Base => text.push_str(&set_up(plan, image, cut)),
+        Start::Base => text.push_str(&set_up(plan, image, dialect.cut)),
         Start::SetUp(made) => drop(writeln!(text, "FROM {made} AS {SETUP}")),
     }
     for step in &plan.steps {
-        text.push_str(&step_stage(plan, step, cut));
+        text.push_str(&step_stage(plan, step, dialect));
     }
     let link = plan.link();
     let _ = write!(text, "\nFROM scratch AS {RESULT}\nCOPY --from={} {}/ /\n", stage(&link.id), link.id.place());
@@ -107,17 +128,17 @@ pub const SHELL: &str = "shell";
 pub const SHELL_SCRIPT: &str = "phplayer-step";
 
 /// [`render`]'s text, and a stage more: all that a step sees when it starts, the step itself not run.
-pub fn render_shell(plan: &Plan, step: &Step, image: &Image, cut: Cut, start: Start<'_>) -> String {
-    let mut text = render(plan, image, cut, start);
+pub fn render_shell(plan: &Plan, step: &Step, image: &Image, dialect: Dialect, start: Start<'_>) -> String {
+    let mut text = render(plan, image, dialect, start);
     let _ = write!(text, "\nFROM {SETUP} AS {SHELL}\nCOPY {SHELL_SCRIPT} /build/.{SHELL_SCRIPT}\n");
     for mount in &step.sources {
         let _ = writeln!(text, "COPY {} {}", folder(mount), mount.at);
     }
-    for need in &step.needs {
-        let place = need.place();
-        let _ = writeln!(text, "COPY --from={} {place} {place}", stage(need));
-    }
-    text
+    text + &copies(step.needs.iter())
+}
+
+fn copies<'n>(needs: impl Iterator<Item = &'n StepId>) -> String {
+    needs.map(|need| format!("COPY --from={} {place} {place}\n", stage(need), place = need.place())).collect()
 }
 
 /// The base with its build tools: the one stage that has the network.
@@ -157,9 +178,12 @@ fn network(cut: Cut) -> &'static str {
     }
 }
 
-fn step_stage(plan: &Plan, step: &Step, cut: Cut) -> String {
-    let mut text = format!("\nFROM {SETUP} AS {}\nRUN {}", stage(&step.id), network(cut));
-    for mount in mounts(plan, step) {
+fn step_stage(plan: &Plan, step: &Step, dialect: Dialect) -> String {
+    let needs = step.needs.iter().filter(|need| plan.step(need).is_some());
+    let (mounted, copied): (Vec<_>, Vec<_>) = needs.partition(|_| dialect.needs == Needs::Mounted);
+    let copied = copies(copied.into_iter());
+    let mut text = format!("\nFROM {SETUP} AS {}\n{copied}RUN {}", stage(&step.id), network(dialect.cut));
+    for mount in mounts(step, &mounted) {
         let _ = write!(text, "\\\n    {mount} ");
     }
     text.push_str("\\\n    printf '%s\\n' \\\n");
@@ -171,10 +195,10 @@ fn step_stage(plan: &Plan, step: &Step, cut: Cut) -> String {
 }
 
 /// Sources from the context, outputs from their stages; all read-only.
-fn mounts(plan: &Plan, step: &Step) -> Vec<String> {
+fn mounts(step: &Step, needs: &[&StepId]) -> Vec<String> {
     let sources =
         step.sources.iter().map(|mount| format!("--mount=type=bind,source={},target={}", folder(mount), mount.at));
-    let needs = step.needs.iter().filter(|need| plan.step(need).is_some()).map(|need| {
+    let needs = needs.iter().map(|need| {
         let place = need.place();
         format!("--mount=type=bind,from={},source={place},target={place}", stage(need))
     });
@@ -185,9 +209,15 @@ fn mounts(plan: &Plan, step: &Step) -> Vec<String> {
 /// that wants them (PHP_CHECK_LIBRARY); zig's linker has no such order. An open group lasts to the end of the call.
 const ANY_ORDER: &str = "export LDFLAGS=-Wl,--start-group\n";
 
+/// Before a step's key, in its script.
+pub const MARK: &str = "# step ";
+
 /// The step's own script behind its environment. One shell file, so that a person in the container can run it again.
+///
+/// Its key is in it because podman takes a command for done by its text, whatever is mounted: buildah's cache does not look
+/// there, and a source that changes under its version would not be compiled anew.
 pub fn script(step: &Step) -> String {
-    let mut text = String::new();
+    let mut text = format!("{MARK}{}\n", step.key);
     for (name, value) in &step.environment {
         let _ = writeln!(text, "export {name}={}", quoted(value));
     }

@@ -1,15 +1,19 @@
 //! What a builder says, as our own events: BuildKit's raw JSON, its plain lines, or podman's.
 
+mod podman;
+mod raw_json;
+
 use std::collections::{BTreeMap, VecDeque};
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
-use serde::Deserialize;
 
 use crate::plan::StepId;
 use crate::progress::{Event, Reporter};
 
-use super::builder::Progress;
+use podman::Word;
+use raw_json::{Line, Objects, Status};
 
 /// How many of a step's last lines an error shows.
 const LAST_LINES: usize = 25;
@@ -25,20 +29,26 @@ pub enum Part {
 
 /// Follows a build from line to line.
 pub struct Watch<'w> {
-    form: Progress,
+    form: Form<'w>,
     /// Stages in the order of the Dockerfile.
     stages: &'w [(String, Part)],
     reporter: &'w dyn Reporter,
     /// By BuildKit's number, `#12`, or digest.
     vertices: BTreeMap<String, Vertex>,
     running: usize,
-    /// The vertex of a podman build that the next lines belong to.
-    current: Option<String>,
+    /// podman's instructions under way; the last one speaks. One that needs another stage is begun before that stage is.
+    begun: Vec<String>,
     /// What no vertex said: the client's own words.
     rest: VecDeque<String>,
     pub ran: Vec<(StepId, Duration)>,
     pub cached: usize,
     pub failed: Option<Failed>,
+}
+
+/// How the builder's words are read.
+enum Form<'w> {
+    RawJson(Objects, Box<dyn Write + 'w>),
+    Plain,
 }
 
 /// The piece that failed.
@@ -49,50 +59,26 @@ pub struct Failed {
 }
 
 struct Vertex {
+    /// Where its lines come from, for the log.
+    name: String,
     part: Option<Part>,
     since: Instant,
     open: bool,
     last: VecDeque<String>,
-}
-
-/// One line of `--progress=rawjson`: BuildKit's `SolveStatus`.
-#[derive(Deserialize)]
-struct Status {
-    #[serde(default)]
-    vertexes: Vec<RawVertex>,
-    #[serde(default)]
-    logs: Vec<RawLog>,
-}
-
-#[derive(Deserialize)]
-struct RawVertex {
-    digest: String,
-    #[serde(default)]
-    name: String,
-    started: Option<serde_json::Value>,
-    completed: Option<serde_json::Value>,
-    #[serde(default)]
-    cached: bool,
-    #[serde(default)]
-    error: String,
-}
-
-#[derive(Deserialize)]
-struct RawLog {
-    vertex: String,
-    #[serde(default)]
-    data: String,
+    /// Of its last line, as far as it has come.
+    unended: Vec<u8>,
 }
 
 impl<'w> Watch<'w> {
-    pub fn new(form: Progress, stages: &'w [(String, Part)], reporter: &'w dyn Reporter) -> Self {
+    /// With a `log` the builder speaks raw JSON, and what people can read of that is written there.
+    pub fn new(log: Option<Box<dyn Write + 'w>>, stages: &'w [(String, Part)], reporter: &'w dyn Reporter) -> Self {
         Self {
-            form,
+            form: log.map_or(Form::Plain, |log| Form::RawJson(Objects::default(), log)),
             stages,
             reporter,
             vertices: BTreeMap::new(),
             running: 0,
-            current: None,
+            begun: Vec::new(),
             rest: VecDeque::new(),
             ran: Vec::new(),
             cached: 0,
@@ -101,27 +87,62 @@ impl<'w> Watch<'w> {
     }
 
     pub fn line(&mut self, line: &str) {
-        if self.form == Progress::RawJson
-            && let Ok(status) = serde_json::from_str::<Status>(line)
-        {
-            return self.status(status);
-        }
-        if let Some((number, said)) = line.strip_prefix('#').and_then(|rest| rest.split_once(' ')) {
-            return self.plain(number, said);
-        }
-        if let Some((place, command)) = line.split_once("] STEP ").filter(|(place, _)| place.starts_with('[')) {
-            return self.podman(place, command);
-        }
-        match self.current.clone() {
-            Some(current) => self.output(&current, line),
-            None => push(&mut self.rest, line),
+        match &mut self.form {
+            Form::RawJson(objects, _) => match objects.line(line) {
+                Line::Part => {}
+                Line::Whole(status) => self.status(status),
+                Line::Other(text) => self.own_word(&text),
+            },
+            Form::Plain => self.plain_line(line),
         }
     }
 
-    /// The build has ended; `ok` says how. podman does not say which step failed: it is the one under way.
+    fn plain_line(&mut self, line: &str) {
+        if let Some((number, said)) = line.strip_prefix('#').and_then(|rest| rest.split_once(' ')) {
+            return self.plain(number, said);
+        }
+        if let Some((stage, instruction)) = podman::instruction(line) {
+            return self.podman(stage, instruction);
+        }
+        let Some(last) = self.begun.last().cloned() else { return self.own_word(line) };
+        match podman::word(line) {
+            Word::Cached => self.was_cached(&last),
+            Word::Done => {
+                self.begun.pop();
+                self.done(&last, None);
+            }
+            // Another stage may have begun since.
+            Word::Failed { step } => {
+                let failed = self.begun.iter().find(|begun| step.is_some() && podman::step(begun) == step);
+                self.broke(&failed.cloned().unwrap_or(last));
+            }
+            Word::Other => self.output(&last, line),
+        }
+    }
+
+    /// A line that belongs to no vertex.
+    fn own_word(&mut self, line: &str) {
+        self.log(line);
+        push(&mut self.rest, line);
+    }
+
+    /// Where the builder's own words are not for people.
+    fn log(&mut self, line: &str) {
+        if let Form::RawJson(_, log) = &mut self.form {
+            // What is lost with a full disk is told by the build itself.
+            let _ = writeln!(log, "{line}");
+        }
+    }
+
+    /// The build has ended; `ok` says how. podman does not always say which step failed: it is the one under way.
     pub fn end(&mut self, ok: bool) {
-        let Some(current) = self.current.take() else { return };
-        if ok { self.done(&current, None) } else { self.broke(&current) }
+        while let Some(last) = self.begun.pop() {
+            match (ok, &self.failed) {
+                (true, _) => self.done(&last, None),
+                (false, None) => self.broke(&last),
+                (false, Some(_)) => {}
+            }
+        }
     }
 
     /// The client's own last words.
@@ -131,14 +152,17 @@ impl<'w> Watch<'w> {
 
     fn status(&mut self, status: Status) {
         for vertex in status.vertexes {
-            if vertex.started.is_some() || vertex.cached {
+            if (vertex.started.is_some() || vertex.cached) && !self.vertices.contains_key(&vertex.digest) {
+                // A step's name has its whole script.
+                self.log(&vertex.name.chars().take(120).collect::<String>());
                 self.begin(&vertex.digest, &vertex.name);
             }
             if !vertex.error.is_empty() {
-                if self.vertices.get(&vertex.digest).is_some_and(|known| known.part == Some(Part::Image)) {
-                    self.output(&vertex.digest, &vertex.error);
+                if self.vertices.get(&vertex.digest).is_some_and(|known| !known.unended.is_empty()) {
+                    self.printed(&vertex.digest, b"\n".to_vec());
                 }
-                self.broke(&vertex.digest);
+                self.log(&format!("{}: {}", place(&vertex.name), vertex.error));
+                self.broke_for(&vertex.digest, &vertex.error);
             } else if vertex.cached {
                 self.was_cached(&vertex.digest);
             } else if vertex.completed.is_some() {
@@ -147,7 +171,21 @@ impl<'w> Watch<'w> {
         }
         for log in status.logs {
             let bytes = base64::engine::general_purpose::STANDARD.decode(&log.data).unwrap_or_default();
-            String::from_utf8_lossy(&bytes).lines().for_each(|line| self.output(&log.vertex, line));
+            self.printed(&log.vertex, bytes);
+        }
+    }
+
+    /// Bytes of a vertex, which may end in the middle of a line.
+    fn printed(&mut self, key: &str, bytes: Vec<u8>) {
+        let Some(vertex) = self.vertices.get_mut(key) else { return };
+        vertex.unended.extend(bytes);
+        let Some(end) = vertex.unended.iter().rposition(|byte| *byte == b'\n') else { return };
+        let rest = vertex.unended.split_off(end + 1);
+        let whole = std::mem::replace(&mut vertex.unended, rest);
+        let name = vertex.name.clone();
+        for line in String::from_utf8_lossy(&whole).lines() {
+            self.log(&format!("{name}: {line}"));
+            self.output(key, line);
         }
     }
 
@@ -161,11 +199,7 @@ impl<'w> Watch<'w> {
             let seconds = time.trim_end_matches('s').parse().ok().map(Duration::from_secs_f64);
             self.done(number, seconds);
         } else if let Some(why) = said.strip_prefix("ERROR: ") {
-            // Of a step it says no more than the exit code; of an image it is all that is said.
-            if self.vertices.get(number).is_some_and(|vertex| vertex.part == Some(Part::Image)) {
-                self.output(number, why);
-            }
-            self.broke(number);
+            self.broke_for(number, why);
         } else {
             let text =
                 said.split_once(' ').filter(|(time, _)| time.parse::<f64>().is_ok()).map_or(said, |(_, text)| text);
@@ -173,23 +207,28 @@ impl<'w> Watch<'w> {
         }
     }
 
-    /// `[2/9] STEP 3/3: RUN …`: the second stage.
-    fn podman(&mut self, place: &str, command: &str) {
-        self.end(true);
-        let stage = place[1..].split('/').next().and_then(|number| number.parse::<usize>().ok());
-        let Some((name, _)) = stage.and_then(|stage| self.stages.get(stage - 1)) else { return };
-        if command.contains(": RUN ") {
-            let key = format!("{place} {command}");
-            self.begin(&key, &format!("[{name} 1/1] RUN"));
-            self.current = Some(key);
+    /// podman begins an instruction of a stage.
+    fn podman(&mut self, stage: usize, instruction: &str) {
+        // It says nothing at the end of a `FROM`.
+        if let Some(look_up) = self.begun.pop_if(|begun| begun.starts_with("FROM ")) {
+            self.done(&look_up, None);
         }
+        let Some((name, part)) = self.stages.get(stage) else { return };
+        let (word, rest) = instruction.split_once(' ').unwrap_or((instruction, ""));
+        let key = format!("{instruction} of stage {stage}");
+        match word {
+            "FROM" if *part == Part::SetUp => self.begin(&key, &format!("{LOOK_UP}{rest}")),
+            "FROM" => return,
+            _ => self.begin(&key, &format!("[{name} 1/1] {word}")),
+        }
+        self.begun.push(key);
     }
 
     fn begin(&mut self, key: &str, name: &str) {
         if self.vertices.contains_key(key) {
             return;
         }
-        let image = name.starts_with("[internal] load metadata for ").then_some(Part::Image);
+        let image = name.starts_with(LOOK_UP).then_some(Part::Image);
         let step = || {
             let (place, command) = name.strip_prefix('[')?.split_once("] ")?;
             let stage = place.split(' ').next().filter(|_| command.starts_with("RUN"))?;
@@ -200,7 +239,14 @@ impl<'w> Watch<'w> {
             self.running += 1;
             self.reporter.event(Event::StepStarted { step, running: self.running });
         }
-        let vertex = Vertex { part, since: Instant::now(), open: true, last: VecDeque::new() };
+        let vertex = Vertex {
+            name: place(name).to_owned(),
+            part,
+            since: Instant::now(),
+            open: true,
+            last: VecDeque::new(),
+            unended: Vec::new(),
+        };
         self.vertices.insert(key.to_owned(), vertex);
     }
 
@@ -243,6 +289,14 @@ impl<'w> Watch<'w> {
         }
     }
 
+    /// Of a step that has said something, the reason is no more than its command and exit code; else it is all that is said.
+    fn broke_for(&mut self, key: &str, why: &str) {
+        if self.vertices.get(key).is_some_and(|vertex| vertex.last.is_empty() || vertex.part == Some(Part::Image)) {
+            self.output(key, why);
+        }
+        self.broke(key);
+    }
+
     /// BuildKit cancels what runs beside a failing step, and calls that an error too: the first one counts.
     fn broke(&mut self, key: &str) {
         if let Some((part, elapsed, last)) = self.close(key) {
@@ -252,6 +306,14 @@ impl<'w> Watch<'w> {
             self.failed.get_or_insert(Failed { part, last });
         }
     }
+}
+
+/// How BuildKit calls the look at a base image.
+const LOOK_UP: &str = "[internal] load metadata for ";
+
+/// `[lib-zlib 1/1]` of `[lib-zlib 1/1] RUN …`.
+fn place(name: &str) -> &str {
+    name.split_inclusive("] ").next().unwrap_or(name).trim_end()
 }
 
 /// The name that people see, of what is work.
@@ -274,91 +336,4 @@ fn push(lines: &mut VecDeque<String>, line: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use super::*;
-
-    #[derive(Default)]
-    struct Seen(Mutex<Vec<String>>);
-
-    impl Reporter for Seen {
-        fn event(&self, event: Event) {
-            let line = match event {
-                Event::StepStarted { step, running } => format!("start {step} {running}"),
-                Event::StepFinished { step, .. } => format!("done {step}"),
-                Event::StepCached { step } => format!("cached {step}"),
-                Event::StepFailed { step, .. } => format!("failed {step}"),
-                other => format!("{other:?}"),
-            };
-            self.0.lock().expect("nobody panicked").push(line);
-        }
-    }
-
-    fn stages() -> Vec<(String, Part)> {
-        let library = |name: &str| Part::Step(StepId::Library(name.to_owned()));
-        vec![
-            ("setup".to_owned(), Part::SetUp),
-            ("lib-zlib".to_owned(), library("zlib")),
-            ("lib-curl".to_owned(), library("curl")),
-        ]
-    }
-
-    fn watched(form: Progress, text: &str, ok: bool) -> (Vec<String>, Option<Failed>, Vec<String>) {
-        let (seen, stages) = (Seen::default(), stages());
-        let mut watch = Watch::new(form, &stages, &seen);
-        text.lines().for_each(|line| watch.line(line));
-        watch.end(ok);
-        let (failed, rest) = (watch.failed.clone(), watch.rest());
-        (seen.0.into_inner().expect("nobody panicked"), failed, rest)
-    }
-
-    #[test]
-    fn plain_lines_of_several_steps_at_once_are_told_apart() {
-        let text = "#1 [internal] load build definition from Dockerfile\n#1 DONE 0.1s\n\
-            #4 [setup 2/5] RUN dnf install\n#4 CACHED\n\
-            #5 [lib-zlib 1/1] RUN --mount=x\n#5 0.52 checking\n#6 [lib-curl 1/1] RUN y\n#6 0.1 curl says\n\
-            #5 [lib-zlib 1/1] RUN --mount=x\n#5 1.00 done soon\n#5 DONE 3.2s\n#6 0.9 error: no ssl\n#6 ERROR: exit code: 1\n\
-            ------\n > [lib-curl 1/1]\n";
-        let (events, failed, rest) = watched(Progress::Plain, text, false);
-        let expected =
-            ["start base 1", "cached base", "start lib:zlib 1", "start lib:curl 2", "done lib:zlib", "failed lib:curl"];
-        assert_eq!(events, expected);
-        let failed = failed.expect("one failed");
-        assert_eq!(failed.last, ["curl says", "error: no ssl"]);
-        assert_eq!(failed.part, Part::Step(StepId::Library("curl".to_owned())));
-        assert_eq!(rest, ["------", " > [lib-curl 1/1]"]);
-    }
-
-    #[test]
-    fn raw_json_says_the_same() {
-        let text = r#"{"vertexes":[{"digest":"sha256:a","name":"[lib-zlib 1/1] RUN x"},{"digest":"sha256:b","name":"[lib-curl 1/1] RUN y","started":"2026-01-01T00:00:00Z","completed":"2026-01-01T00:00:00Z","cached":true}]}
-{"vertexes":[{"digest":"sha256:a","name":"[lib-zlib 1/1] RUN x","started":"2026-01-01T00:00:00Z"}]}
-{"logs":[{"vertex":"sha256:a","stream":2,"data":"bm8gc3BhY2UK","timestamp":"2026-01-01T00:00:00Z"}]}
-{"vertexes":[{"digest":"sha256:a","name":"[lib-zlib 1/1] RUN x","started":"2026-01-01T00:00:00Z","completed":"2026-01-01T00:00:01Z","error":"exit code: 1"}]}
-ERROR: failed to solve
-"#;
-        let (events, failed, rest) = watched(Progress::RawJson, text, false);
-        assert_eq!(events, ["start lib:curl 1", "cached lib:curl", "start lib:zlib 1", "failed lib:zlib"]);
-        assert_eq!(failed.expect("one failed").last, ["no space"]);
-        assert_eq!(rest, ["ERROR: failed to solve"]);
-    }
-
-    #[test]
-    fn an_image_that_cannot_be_had_is_no_failing_step() {
-        let text = "#3 [internal] load metadata for reg/b:1\n#3 sha256:913f\n#3 ERROR: reg/b:1: not found\n";
-        let (events, failed, _) = watched(Progress::Plain, text, false);
-        assert_eq!(events, [""; 0]);
-        let failed = failed.expect("it failed");
-        assert_eq!((failed.part, failed.last), (Part::Image, vec!["reg/b:1: not found".to_owned()]));
-    }
-
-    #[test]
-    fn podman_numbers_its_stages() {
-        let text = "[1/4] STEP 1/3: FROM base AS setup\n[1/4] STEP 2/3: RUN x\n[2/4] STEP 1/2: FROM a AS lib-zlib\n\
-            [2/4] STEP 2/2: RUN y\nchecking for gcc\nno gcc\n";
-        let (events, failed, _) = watched(Progress::Plain, text, false);
-        assert_eq!(events, ["start base 1", "done base", "start lib:zlib 1", "failed lib:zlib"]);
-        assert_eq!(failed.expect("one failed").last, ["checking for gcc", "no gcc"]);
-    }
-}
+mod tests;

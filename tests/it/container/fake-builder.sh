@@ -4,7 +4,7 @@ here=$(dirname "$0")
 mode=$(cat "$here/mode")
 case "$*" in
     "buildx"*) echo "docker: 'buildx' is not a docker command." >&2; exit 1 ;;
-    "build --help") echo "--progress string"; exit 0 ;;
+    *"--progress=rawjson"*) echo 'invalid value "rawjson" passed to --progress, valid values are: auto, plain, tty' >&2; exit 125 ;;
     "pull "*)
         [ "$mode" != no-registry ] || { echo "Error response from daemon: no such host" >&2; exit 1; }
         exit 0 ;;

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use phplayer::target::Arch;
 
-use super::real::{part, run, tiny};
+use super::builders::{Real, part, tiny};
 use crate::world::{Said, World};
 
 /// With the contexts that tests/run has made: `far`, whose programs are arm64's, and `stranger`, whom the daemon does not know.
 fn build(world: &World, builder: &str) -> Said {
-    run(world, &["build", "--builder", builder])
+    Real::Docker.run(world, &["build", "--builder", builder])
 }
 
 #[test]
