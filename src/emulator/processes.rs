@@ -1,6 +1,8 @@
 //! The processes of a sandbox, as `/proc` tells of them: which they are, and how much memory they use.
 
 use std::collections::HashMap;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
 
@@ -22,6 +24,15 @@ pub fn all(bubblewrap: u32) -> Option<Vec<u32>> {
         found.push(process);
     }
     Some(found)
+}
+
+/// Waits, but not long, until killed processes are gone.
+pub fn wait_for_end(of: &[u32]) {
+    let end = Instant::now() + Duration::from_millis(500);
+    let gone = |process: &u32| !fs::exists(format!("/proc/{process}")).unwrap_or(false);
+    while !of.iter().all(gone) && Instant::now() < end {
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// The process that bubblewrap was started for.

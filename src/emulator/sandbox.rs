@@ -236,9 +236,12 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        // bubblewrap dies, the kernel then kills the sandbox's process 1, and with that all others in it.
+        // bubblewrap dies, the kernel then kills the sandbox's process 1, and with that all others in it: a moment later,
+        // in which the runtime would complain that there is no Runtime API any more.
+        let processes = self.processes().unwrap_or_default();
         let _ = self.process.kill();
         let _ = self.process.wait();
+        super::processes::wait_for_end(&processes);
         self.flush_log();
     }
 }

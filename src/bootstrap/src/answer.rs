@@ -79,10 +79,26 @@ impl FunctionError {
         )
     }
 
+    /// Lambda refuses a report that is larger than a response: then the longest texts are cut, and type and reason stay.
     pub fn to_json(&self) -> String {
-        to_json(self)
+        let json = to_json(self);
+        if json.len() <= RESPONSE_LIMIT {
+            return json;
+        }
+        let cut = |text: &String| text.chars().take(TEXT_LIMIT).collect();
+        to_json(&FunctionError {
+            error_type: cut(&self.error_type),
+            error_message: cut(&self.error_message),
+            stack_trace: self.stack_trace.iter().take(TRACE_LIMIT).map(cut).collect(),
+            reason: self.reason,
+        })
     }
 }
+
+/// What is left of a report that is too large: so many characters of each text, so many lines of the trace. All together is
+/// below [`RESPONSE_LIMIT`] even if each character becomes six bytes.
+const TEXT_LIMIT: usize = 10_000;
+const TRACE_LIMIT: usize = 50;
 
 /// Nothing can be served: Lambda is told, and the process ends.
 #[derive(Debug, PartialEq, Eq)]
@@ -155,4 +171,17 @@ impl fmt::Display for InitError {
 /// JSON of something that has string keys and no failing parts.
 pub fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("strings, numbers and lists always have a JSON form")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_never_larger_than_lambda_takes() {
+        let mut error = FunctionError::new(Reason::UnhandledError, "\u{1}".repeat(1_000_000));
+        error.stack_trace = vec!["\u{1}".repeat(20_000); 100];
+        assert!(error.to_json().len() <= RESPONSE_LIMIT);
+        assert!(error.to_json().starts_with("{\"errorType\":\"Function.UnhandledError\""));
+    }
 }

@@ -1,9 +1,10 @@
 //! HTTP/1.1 over one kept-alive connection: as much of it as the Runtime API speaks.
 
 use std::borrow::Cow;
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
 use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
 
 /// More than all headers of the Runtime API together (the client context alone may have 3.5 kB).
 const HEAD_LIMIT: usize = 256 * 1024;
@@ -83,11 +84,13 @@ impl Connection {
 /// A request whose body is sent while it is made: in chunks, with trailers.
 pub struct Upload {
     stream: TcpStream,
+    /// A client may read as slowly as it likes, but nobody waits for it for longer.
+    limit: Instant,
 }
 
 impl Upload {
     /// Sends the head, on a connection of its own: a kept one may turn out to be closed when part of the body is gone.
-    pub fn open(host: &str, path: &str, headers: &[(&str, &str)]) -> io::Result<Self> {
+    pub fn open(host: &str, path: &str, headers: &[(&str, &str)], limit: Instant) -> io::Result<Self> {
         let mut stream = TcpStream::connect(address(host)?)?;
         stream.set_nodelay(true)?;
         let mut head =
@@ -95,7 +98,7 @@ impl Upload {
         headers.iter().for_each(|(name, value)| push_line(&mut head, name, value));
         head.push_str("\r\n");
         stream.write_all(head.as_bytes())?;
-        Ok(Upload { stream })
+        Ok(Upload { stream, limit })
     }
 
     /// One chunk; an empty one would end the body.
@@ -104,7 +107,20 @@ impl Upload {
         chunk.extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
         chunk.extend_from_slice(bytes);
         chunk.extend_from_slice(b"\r\n");
-        self.stream.write_all(&chunk)
+        let mut unsent = chunk.as_slice();
+        while !unsent.is_empty() {
+            let remaining = self.limit.saturating_duration_since(Instant::now());
+            if remaining.is_zero() {
+                return Err(io::Error::new(ErrorKind::TimedOut, "its client did not read it in time"));
+            }
+            self.stream.set_write_timeout(Some(remaining))?;
+            match self.stream.write(unsent) {
+                Ok(count) => unsent = &unsent[count..],
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// The reply of a server that did not want the whole body.
@@ -139,15 +155,12 @@ fn address(host: &str) -> io::Result<SocketAddr> {
         None => Cow::Borrowed(host),
     };
     numeric.parse().map_err(|_| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("`{host}` is not an address with a port, like 127.0.0.1:9001"),
-        )
+        io::Error::new(ErrorKind::InvalidInput, format!("`{host}` is not an address with a port, like 127.0.0.1:9001"))
     })
 }
 
 fn is_closed(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
@@ -273,23 +286,25 @@ fn more(stream: &mut impl Read, input: &mut Vec<u8>, room: usize) -> io::Result<
     input.resize(filled + room, 0);
     loop {
         match stream.read(&mut input[filled..]) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
             Ok(count) => {
                 input.truncate(filled + count);
                 return Ok(());
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
 }
 
 fn malformed(problem: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("the reply is not HTTP: {problem}"))
+    io::Error::new(ErrorKind::InvalidData, format!("the reply is not HTTP: {problem}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// Hands out one byte at a time: the worst that a network can do.
@@ -334,6 +349,18 @@ mod tests {
         ] {
             assert_eq!(address(host).ok().map(|address| address.to_string()).as_deref(), expected);
         }
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_is_waited_for_until_the_limit() {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = server.local_addr().unwrap().to_string();
+        let start = Instant::now();
+        let mut upload = Upload::open(&host, "/", &[], start + Duration::from_millis(200)).unwrap();
+        let error = (0..1000).find_map(|_| upload.write(&[0; 64 * 1024]).err()).expect("nobody reads 64 MB");
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        let waited = start.elapsed();
+        assert!(waited >= Duration::from_millis(200) && waited < Duration::from_secs(20), "{waited:?}");
     }
 
     #[test]

@@ -16,16 +16,16 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::answer::{Answer, FunctionError, InitError, Reason, to_json};
+use crate::answer::{Answer, FunctionError, InitError, RESPONSE_LIMIT, Reason, to_json};
 use crate::invocation::Invocation;
 use crate::log::Log;
 use crate::processes;
 use crate::runtime_api::{ApiError, Reply};
-use crate::settings::{PHP, Settings};
+use crate::settings::{Memory, PHP, Settings};
 use crate::worker::describe;
 use words::words;
 
-/// How much of the output is returned, from its end: 5 MB fit into a response unless nearly every byte needs escaping.
+/// How much of the output is returned, from its end: 5 MB fit into a response unless much of it needs escaping.
 const OUTPUT_LIMIT: usize = 5 * 1024 * 1024;
 /// How often a wait looks whether the command has ended while something that it started still holds its output.
 const LOOK: Duration = Duration::from_millis(50);
@@ -35,6 +35,7 @@ const DRAIN: Duration = Duration::from_millis(250);
 pub struct Console {
     script: PathBuf,
     task_root: PathBuf,
+    memory: Memory,
     log: Log,
 }
 
@@ -47,7 +48,7 @@ struct Ended<'a> {
 
 impl Console {
     pub fn new(script: PathBuf, settings: &Settings, log: &Log) -> Self {
-        Console { script, task_root: settings.task_root.clone(), log: log.clone() }
+        Console { script, task_root: settings.task_root.clone(), memory: settings.memory.clone(), log: log.clone() }
     }
 
     /// Runs the command with its output going to the log and into `tail`; `None` when it took too long.
@@ -59,6 +60,7 @@ impl Console {
     ) -> io::Result<Option<ExitStatus>> {
         let (output, input) = io::pipe()?;
         let mut command = Command::new(PHP);
+        self.memory.tell(&mut command);
         command
             .arg(&self.script)
             .args(arguments)
@@ -132,7 +134,7 @@ impl Console {
         let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
         let output = String::from_utf8_lossy(tail.make_contiguous());
         match status {
-            Some(status) if status.success() => Ok(to_json(&Ended { exit_code: 0, output: &output }).into_bytes()),
+            Some(status) if status.success() => Ok(success(&output)),
             Some(status) => Err(FunctionError {
                 stack_trace: last_lines(&output),
                 ..FunctionError::new(Reason::CommandFailed, format!("the command ended with {}", describe(status)))
@@ -143,6 +145,29 @@ impl Console {
             }),
         }
     }
+}
+
+/// The end of the output, as much as a response takes: what needs escaping is longer there, and a command that has done its
+/// work must not seem to have failed.
+fn success(mut output: &str) -> Vec<u8> {
+    loop {
+        let json = to_json(&Ended { exit_code: 0, output }).into_bytes();
+        if json.len() <= RESPONSE_LIMIT {
+            return json;
+        }
+        // As much shorter as it is too long, and a little, or the last rounds would be many.
+        let kept = output.len() as u64 * RESPONSE_LIMIT as u64 / json.len() as u64 * 15 / 16;
+        output = end_of(output, kept as usize);
+    }
+}
+
+/// At most so many bytes from the end, beginning with a whole character.
+fn end_of(text: &str, bytes: usize) -> &str {
+    let mut start = text.len().saturating_sub(bytes);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    &text[start..]
 }
 
 /// What a command said last is most often why it failed.
@@ -166,6 +191,18 @@ fn arguments(event: &[u8]) -> Result<Vec<String>, FunctionError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_long_as_json_loses_its_beginning() {
+        assert_eq!(success("fine"), br#"{"exitCode":0,"output":"fine"}"#);
+        for line in ["\x1b[31mred\x1b[0m\n", "ab\n", "\u{fffd}", "\u{1}"] {
+            let output = line.repeat(OUTPUT_LIMIT / line.len()) + "end";
+            let json = success(&output);
+            assert!(json.len() <= RESPONSE_LIMIT && json.len() > RESPONSE_LIMIT * 3 / 4, "{line:?} {}", json.len());
+            let ended: Value = serde_json::from_slice(&json).unwrap();
+            assert!(output.ends_with(ended["output"].as_str().unwrap()) && ended["exitCode"] == 0, "{line:?}");
+        }
+    }
 
     #[test]
     fn both_forms_of_the_event_are_taken() {

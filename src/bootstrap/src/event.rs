@@ -4,6 +4,7 @@ mod document;
 mod fields;
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 
 use serde_json::Value;
 
@@ -227,10 +228,12 @@ const LATTICE_2: LatticeKeys = LatticeKeys { path: "path", query: "queryStringPa
 /// Every other front's.
 const IS_BASE64: &str = "isBase64Encoded";
 
-/// A load balancer appends the address that it saw; what stands before came from the client.
+/// A load balancer appends the address that it saw, with the port if it is told to; what stands before came from the client.
 fn forwarded_for(headers: &[(String, String)]) -> Option<String> {
     let (_, list) = headers.iter().find(|(name, _)| name == "x-forwarded-for")?;
-    list.rsplit(',').next().map(|address| address.trim().to_owned())
+    let address = list.rsplit(',').next()?.trim();
+    let with_port = address.parse::<SocketAddr>().ok().map(|address| address.ip().to_string());
+    Some(with_port.unwrap_or_else(|| address.to_owned()))
 }
 
 fn stage(context: &Value) -> Option<String> {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::io::FdFlags;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Pid;
 
 use crate::answer::InitError;
 use crate::fastcgi::{self, Decoder, Params, Part};
@@ -22,7 +22,7 @@ use crate::invocation::Patience;
 use crate::log::{Level, Log};
 use crate::output;
 use crate::processes;
-use crate::settings::PHP;
+use crate::settings::{Memory, PHP};
 use crate::waiting::ready;
 
 const CONFIG: &str = "/opt/etc/php-fpm.conf";
@@ -32,15 +32,21 @@ const LISTEN: &str = "/tmp/.phplayer.sock";
 const SOCKETS: (&str, &str, &str) = ("/tmp", ".phplayer-", ".sock");
 /// How often a wait looks whether the master still lives. A worker's death is seen at once, by its closed connection.
 const LOOK: Duration = Duration::from_millis(100);
-/// Lambda's own limit for the whole start.
-const START_LIMIT: Duration = Duration::from_secs(10);
+/// Lambda has its own for a start: 10 seconds, then once more with the function's timeout, more for a snapshot. It is as long
+/// as the longest of them.
+const START_LIMIT: Duration = Duration::from_secs(900);
+/// How long a new worker may take after one has died.
+const TRIAL: Duration = Duration::from_secs(1);
 
 pub struct Fpm {
     /// Ours for as long as we live: whoever serves it, connecting to it never fails.
     listener: UnixListener,
     socket: Socket,
     master: Child,
+    memory: Memory,
     log: Log,
+    /// Its last request has cost a worker: there may be no other.
+    doubted: bool,
     /// Of every request: a fresh one would have to be cleared.
     buffer: Vec<u8>,
 }
@@ -75,11 +81,19 @@ pub enum Stopped {
 
 impl Fpm {
     /// Opens the socket, starts php-fpm on it, and waits until its worker is up.
-    pub fn start(log: &Log) -> Result<Self, InitError> {
+    pub fn start(memory: &Memory, log: &Log) -> Result<Self, InitError> {
         let failed = |error: io::Error| InitError::NoPhp { program: PHP.to_owned(), problem: error.to_string() };
         let (listener, socket) = listen().map_err(failed)?;
-        let master = spawn(&listener, log).map_err(failed)?;
-        let mut fpm = Fpm { listener, socket, master, log: log.clone(), buffer: vec![0; 64 * 1024] };
+        let master = spawn(&listener, memory, log).map_err(failed)?;
+        let mut fpm = Fpm {
+            listener,
+            socket,
+            master,
+            memory: memory.clone(),
+            log: log.clone(),
+            doubted: false,
+            buffer: vec![0; 64 * 1024],
+        };
         fpm.wait_for_worker()?;
         Ok(fpm)
     }
@@ -111,17 +125,51 @@ impl Fpm {
         patience: Patience,
         output: &mut dyn FnMut(&[u8]),
     ) -> Result<(), NoAnswer> {
-        if let Ok(Some(status)) = self.master.try_wait() {
-            self.log.say(Level::Error, &format!("php-fpm had ended with {status} and is started again"));
-            self.restart().map_err(NoAnswer::Io)?;
-        }
+        self.mend(patience)?;
         let result = self.exchange(&mut request.pieces(), patience, output);
         match &result {
-            Err(NoAnswer::Deadline(Stopped::Killed)) => processes::kill_descendants(Pid::from_child(&self.master)),
+            Err(NoAnswer::Deadline(Stopped::Killed)) => {
+                self.take_back();
+                processes::kill_descendants(Pid::from_child(&self.master));
+            }
             Err(NoAnswer::MasterDied(_)) => self.restart().map_err(NoAnswer::Io)?,
             _ => {}
         }
+        self.doubted = matches!(result, Err(NoAnswer::WorkerDied | NoAnswer::Deadline(_)));
         result
+    }
+
+    /// A master that has ended is started again, and so is one that has not put a new worker in a dead one's place: it may
+    /// be stopped, or have no memory for a fork.
+    fn mend(&mut self, patience: Patience) -> Result<(), NoAnswer> {
+        let problem = match self.master.try_wait() {
+            Ok(Some(status)) => format!("had ended with {status}"),
+            _ if std::mem::take(&mut self.doubted) => match self.ping(patience.stop.min(Instant::now() + TRIAL)) {
+                Ok(()) => return Ok(()),
+                Err(_) => "had no worker".to_owned(),
+            },
+            _ => return Ok(()),
+        };
+        self.log.say(Level::Error, &format!("php-fpm {problem} and is started again"));
+        self.restart().map_err(NoAnswer::Io)
+    }
+
+    /// Whether the request still waits in the socket's queue, because the worker was stopped or is busy with what a script
+    /// does after its answer. Then it is there no longer: a worker that took it after its time would run it all the same.
+    fn take_back(&self) -> bool {
+        let waits = || ready(&self.listener, PollFlags::IN, Duration::ZERO).unwrap_or(false);
+        if !waits() {
+            return false;
+        }
+        let group = Pid::from_child(&self.master);
+        // If a worker could take it meanwhile, we would wait here for the next one.
+        let frozen = processes::freeze_group(group);
+        let mut any = false;
+        while frozen && waits() && self.listener.accept().is_ok() {
+            any = true;
+        }
+        processes::thaw_group(group);
+        any
     }
 
     /// A new worker in the place of the present one, which must have no request: nothing that it holds, such as
@@ -142,19 +190,24 @@ impl Fpm {
         let stream = self.connect()?;
         let mut decoder = Decoder::default();
         let mut ended = None;
-        let mut asked = false;
+        let mut asked = 0;
         while ended.is_none() {
-            let limit = if asked { patience.kill } else { patience.stop };
+            let limit = [patience.stop, patience.insist, patience.kill][asked];
             let count = match self.step(&stream, &mut unsent, limit) {
-                Err(NoAnswer::Deadline(_)) if !asked => {
+                Err(NoAnswer::Deadline(_)) if asked < 2 => {
+                    let untaken = self.take_back();
                     processes::stop_descendants(Pid::from_child(&self.master));
-                    asked = true;
+                    if untaken {
+                        let stopped = self.ping(patience.kill).map_or(Stopped::Killed, |()| Stopped::ByItself);
+                        return Err(NoAnswer::Deadline(stopped));
+                    }
+                    asked += 1;
                     continue;
                 }
                 count => count?,
             };
             if count == 0 {
-                return Err(NoAnswer::WorkerDied);
+                return Err(if asked > 0 { NoAnswer::Deadline(Stopped::ByItself) } else { NoAnswer::WorkerDied });
             }
             let log = &self.log;
             decoder
@@ -166,7 +219,7 @@ impl Fpm {
                 .map_err(|fastcgi::NotFastCgi| NoAnswer::WorkerDied)?;
         }
         match ended {
-            _ if asked => Err(NoAnswer::Deadline(Stopped::ByItself)),
+            _ if asked > 0 => Err(NoAnswer::Deadline(Stopped::ByItself)),
             Some(true) => Ok(()),
             _ => Err(NoAnswer::NotTaken),
         }
@@ -218,20 +271,20 @@ impl Fpm {
 
     /// A question that any worker answers: it waits in the socket's queue until there is one.
     fn wait_for_worker(&mut self) -> Result<(), InitError> {
-        self.ping().map_err(|no_answer| InitError::NoPhp {
+        self.ping(Instant::now() + START_LIMIT).map_err(|no_answer| InitError::NoPhp {
             program: "php-fpm".to_owned(),
             problem: match no_answer {
                 NoAnswer::MasterDied(status) => format!("it ended with {status}; the log has its reasons"),
-                NoAnswer::Deadline(_) => format!("no worker within {} seconds", START_LIMIT.as_secs()),
+                NoAnswer::Deadline(_) => "no worker".to_owned(),
                 NoAnswer::WorkerDied | NoAnswer::NotTaken => "its worker died".to_owned(),
                 NoAnswer::Io(error) => error.to_string(),
             },
         })
     }
 
-    fn ping(&mut self) -> Result<(), NoAnswer> {
+    fn ping(&mut self, limit: Instant) -> Result<(), NoAnswer> {
         let stream = self.connect()?;
-        match self.step(&stream, &mut [IoSlice::new(&fastcgi::ping())].as_mut_slice(), Instant::now() + START_LIMIT)? {
+        match self.step(&stream, &mut [IoSlice::new(&fastcgi::ping())].as_mut_slice(), limit)? {
             0 => Err(NoAnswer::WorkerDied),
             _ => Ok(()),
         }
@@ -239,13 +292,13 @@ impl Fpm {
 
     fn restart(&mut self) -> io::Result<()> {
         self.end();
-        self.master = spawn(&self.listener, &self.log)?;
+        self.master = spawn(&self.listener, &self.memory, &self.log)?;
         Ok(())
     }
 
     /// All of php-fpm: a worker that outlives its master would go on taking requests from the socket.
     fn end(&mut self) {
-        let _ = kill_process_group(Pid::from_child(&self.master), Signal::KILL);
+        processes::kill_group(Pid::from_child(&self.master));
         let _ = self.master.wait();
     }
 }
@@ -296,8 +349,9 @@ fn sweep_in(folder: &Path) {
     }
 }
 
-fn spawn(listener: &UnixListener, log: &Log) -> io::Result<Child> {
+fn spawn(listener: &UnixListener, memory: &Memory, log: &Log) -> io::Result<Child> {
     let mut command = Command::new(PHP);
+    memory.tell(&mut command);
     command
         .arg0("php-fpm")
         // The last is of no effect on Lambda, which never runs as root; a container may.

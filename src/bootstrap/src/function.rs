@@ -8,15 +8,17 @@ use crate::handler;
 use crate::invocation::{Invocation, Patience};
 use crate::log::Log;
 use crate::runtime_api::{ApiError, Reply};
-use crate::settings::{Isolation, PHP, Settings};
+use crate::settings::{Isolation, Memory, PHP, Settings};
 use crate::worker::{Message, Report, Silence, Worker, describe};
 
-/// Lambda's own limit for the whole start.
-const START_LIMIT: Duration = Duration::from_secs(10);
+/// Lambda has its own for a start: 10 seconds, then once more with the function's timeout, more for a snapshot. It is as long
+/// as the longest of them.
+const START_LIMIT: Duration = Duration::from_secs(900);
 
 pub struct Function {
     handler: handler::Function,
     isolation: Isolation,
+    memory: Memory,
     log: Log,
     state: State,
 }
@@ -35,7 +37,13 @@ enum State {
 impl Function {
     /// Starts the worker and waits until it has loaded the handler.
     pub fn start(handler: handler::Function, settings: &Settings, log: &Log) -> Result<Self, InitError> {
-        let mut function = Function { handler, isolation: settings.isolation, log: log.clone(), state: State::None };
+        let mut function = Function {
+            handler,
+            isolation: settings.isolation,
+            memory: settings.memory.clone(),
+            log: log.clone(),
+            state: State::None,
+        };
         function.load()?;
         Ok(function)
     }
@@ -64,7 +72,7 @@ impl Function {
     }
 
     fn spawn(&self) -> io::Result<Worker> {
-        Worker::spawn(&self.handler, self.isolation, &self.log)
+        Worker::spawn(&self.handler, self.isolation, &self.memory, &self.log)
     }
 
     /// A worker that has loaded the handler: the present one, if it lives, else a new one.
@@ -107,6 +115,7 @@ impl Function {
             Ok(Message::Thrown(report) | Message::Fatal(report)) => Err(reported(report)),
             Ok(Message::Stopped(report)) => Err(stopped(report)),
             Ok(Message::ChildEnded(how)) => Err(exited(&how)),
+            Ok(Message::ChildStopped) => Err(silent(Silence::Deadline)),
             Ok(Message::Ready) => Err(unusable(io::ErrorKind::InvalidData.into())),
             Err(silence) => Err(silent(silence)),
         }
@@ -119,7 +128,7 @@ impl Function {
             (Isolation::Process, Ok(Message::Response(_) | Message::Thrown(_) | Message::Stopped(_))) => {
                 State::Ending(worker)
             }
-            (Isolation::Process, Ok(Message::ChildEnded(_))) => State::Ready(worker),
+            (Isolation::Process, Ok(Message::ChildEnded(_) | Message::ChildStopped)) => State::Ready(worker),
             (Isolation::Process, Err(Silence::Deadline)) => {
                 worker.kill_child();
                 State::Ending(worker)

@@ -34,7 +34,7 @@ impl Http {
         })?;
         let mut http = Http {
             router,
-            fpm: Fpm::start(log)?,
+            fpm: Fpm::start(&settings.memory, log)?,
             log: log.clone(),
             responses: settings.responses,
             client_address: settings.client_address,
@@ -136,6 +136,12 @@ impl Sending<'_> {
             Sending::Head { mut seen, reply } => {
                 keep(&mut seen, bytes);
                 let Some((head, body)) = Head::split(&seen) else { return Sending::Head { seen, reply } };
+                if let Err(refused) = head.check(request.front) {
+                    let response = Response::plain(500, &refused.to_string());
+                    let mut stream = reply.stream(&response.head.prelude(request.front));
+                    stream.write(&response.body);
+                    return Sending::Body { stream, bodiless: true };
+                }
                 let mut stream = reply.stream(&head.prelude(request.front));
                 let bodiless = head.is_bodiless(&request.method);
                 if !bodiless {
@@ -230,10 +236,12 @@ fn without_script(route: &Route, request: &Request) -> Response {
     }
 }
 
-/// Relative links of a folder's page only work below `/folder/`.
+/// Relative links of a folder's page only work below `/folder/`. The new place is relative too: what stands before may be a
+/// stage's name that we do not see, and `//host/…` would be another site's.
 fn redirect_to_folder(request: &Request) -> Response {
     let query = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
+    let folder = request.path.rsplit('/').next().unwrap_or_default();
     let mut response = Response::plain(301, "Moved permanently.");
-    response.head.headers.push(("Location".into(), format!("{}/{query}", request.path)));
+    response.head.headers.push(("Location".into(), format!("./{folder}/{query}")));
     response
 }

@@ -20,6 +20,8 @@ pub struct Invocation {
 pub struct Patience {
     /// PHP is asked to stop, and tells where it was.
     pub stop: Instant,
+    /// It is asked again: one that waits in a system call tells where it is and ends at once.
+    pub insist: Instant,
     /// It is killed.
     pub kill: Instant,
 }
@@ -59,24 +61,28 @@ impl Context {
 }
 
 impl Patience {
-    /// Three quarters of the margin are for PHP to end by itself, one for killing it and posting the answer.
+    /// Five eighths of the margin are for PHP to end by itself, one for its last word, two for killing it and posting the
+    /// answer.
     fn of(now: Instant, remaining: Duration, margin: Option<Duration>) -> Self {
         let margin = margin.unwrap_or_else(|| usual_margin(remaining)).min(remaining);
-        Patience { stop: now + remaining - margin, kill: now + remaining - margin / 4 }
+        let end = now + remaining;
+        Patience { stop: end - margin, insist: end - margin * 3 / 8, kill: end - margin / 4 }
     }
 
-    /// The same moment for both: for what starts, where there is nobody to ask yet.
+    /// The same moment for all: for what starts, where there is nobody to ask yet.
     pub fn until(end: Instant) -> Self {
-        Patience { stop: end, kill: end }
+        Patience { stop: end, insist: end, kill: end }
     }
 }
 
 /// Lambda's longest timeout, which managed instances have.
 const LONGEST: Duration = Duration::from_secs(90 * 60);
 
-/// A tenth, at most a second.
+/// A tenth, but 200 ms where that is no more than a quarter (a small function has a fourteenth of a processor, and may get
+/// nothing of it for 90 ms), and at most a second.
 fn usual_margin(remaining: Duration) -> Duration {
-    (remaining / 10).min(Duration::from_secs(1))
+    let least = Duration::from_millis(200).min(remaining / 4);
+    (remaining / 10).clamp(least, Duration::from_secs(1))
 }
 
 #[cfg(test)]
@@ -85,7 +91,8 @@ mod tests {
 
     #[test]
     fn the_margin_is_proportional_and_never_more_than_a_second() {
-        for (remaining, expected) in [(0, 0), (1_000, 100), (3_000, 300), (10_000, 1_000), (900_000, 1_000)] {
+        for (remaining, expected) in [(0, 0), (400, 100), (1_000, 200), (3_000, 300), (10_000, 1_000), (900_000, 1_000)]
+        {
             assert_eq!(usual_margin(Duration::from_millis(remaining)), Duration::from_millis(expected));
         }
     }
@@ -93,11 +100,16 @@ mod tests {
     #[test]
     fn php_is_asked_to_stop_before_it_is_killed_and_both_before_the_deadline() {
         let (now, ms) = (Instant::now(), Duration::from_millis);
-        for (remaining, margin, stop, kill) in
-            [(1_000, None, 900, 975), (10_000, Some(400), 9_600, 9_900), (100, Some(5_000), 0, 75), (0, None, 0, 0)]
-        {
+        for (remaining, margin, stop, insist, kill) in [
+            (1_000, None, 800, 925, 950),
+            (10_000, Some(400), 9_600, 9_850, 9_900),
+            (100, Some(5_000), 0, 62, 75),
+            (0, None, 0, 0, 0),
+        ] {
             let patience = Patience::of(now, ms(remaining), margin.map(ms));
-            assert_eq!((patience.stop - now, patience.kill - now), (ms(stop), ms(kill)), "{remaining} {margin:?}");
+            let after = |moment: Instant| (moment - now).as_millis();
+            let given = (after(patience.stop), after(patience.insist), after(patience.kill));
+            assert_eq!(given, (stop, insist, kill), "{remaining} {margin:?}");
         }
     }
 

@@ -41,12 +41,19 @@ impl Level {
         place.and_then(|at| Self::ALL.get(at).copied()).unwrap_or(Level::Info)
     }
 
-    /// What PHP's own messages begin with tells how grave they are.
+    /// What PHP's and php-fpm's own messages begin with tells how grave they are.
     fn of_message(message: &str) -> Self {
         let starts = |heads: &[&str]| heads.iter().any(|head| message.starts_with(head));
-        if starts(&["PHP Fatal error", "PHP Parse error", "PHP Recoverable fatal error", "PHP Core error"]) {
+        if starts(&[
+            "PHP Fatal error",
+            "PHP Parse error",
+            "PHP Recoverable fatal error",
+            "PHP Core error",
+            "ERROR: ",
+            "ALERT: ",
+        ]) {
             Level::Error
-        } else if starts(&["PHP Warning", "PHP Core warning", "PHP Compile warning"]) {
+        } else if starts(&["PHP Warning", "PHP Core warning", "PHP Compile warning", "WARNING: "]) {
             Level::Warn
         } else {
             Level::Info
@@ -94,6 +101,7 @@ impl Log {
     /// What PHP or the application wrote, one message of one or more lines.
     pub fn pass(&self, message: &str) {
         let message = message.trim_end();
+        let message = without_time(message).unwrap_or(message);
         // Somebody's own record is one already, and a line in front of it would spoil it for every reader of JSON.
         if message.starts_with('{') && message.ends_with('}') && !message.contains('\n') {
             put(format!("{message}\n"));
@@ -245,6 +253,8 @@ mod tests {
             ("PHP Fatal error:  Uncaught Exception", Level::Error),
             ("PHP Warning:  Undefined variable", Level::Warn),
             ("PHP Deprecated:  old", Level::Info),
+            ("WARNING: [pool www] child 6 exited on signal 9", Level::Warn),
+            ("ERROR: fork() failed", Level::Error),
             ("my own words", Level::Info),
         ] {
             assert_eq!(Level::of_message(message), level, "{message}");

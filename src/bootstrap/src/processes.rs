@@ -4,7 +4,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// Asks PHP to stop as if its time limit had passed: it raises a fatal error that names the file and line it was at,
 /// runs its shutdown functions, and ends the request. Extensions that wait in a system call hear of it if that call
@@ -29,10 +29,36 @@ pub fn stop_all(ancestor: Pid) {
 /// request from the socket and carry it to its grave.
 pub fn kill_descendants(ancestor: Pid) {
     let killed = signal_descendants(ancestor, Signal::KILL);
+    let _ = soon(|| !killed.iter().any(|process| is_alive(*process)));
+}
+
+/// Stops every process of a group where it is; false if one does not stop at once.
+pub fn freeze_group(group: Pid) -> bool {
+    let _ = kill_process_group(group, Signal::STOP);
+    soon(|| members(group).iter().all(|(_, state)| matches!(state.as_str(), "T" | "t" | "Z")))
+}
+
+/// Lets them go on.
+pub fn thaw_group(group: Pid) {
+    let _ = kill_process_group(group, Signal::CONT);
+}
+
+/// Kills every process of a group and waits for their deaths, whoever has inherited them.
+pub fn kill_group(group: Pid) {
+    let _ = kill_process_group(group, Signal::KILL);
+    let _ = soon(|| members(group).iter().all(|(_, state)| state == "Z"));
+}
+
+/// Waits until it is so, but not long.
+fn soon(is_so: impl Fn() -> bool) -> bool {
     let limit = Instant::now() + DEATH_LIMIT;
-    while killed.iter().any(|process| is_alive(*process)) && Instant::now() < limit {
+    while !is_so() {
+        if Instant::now() >= limit {
+            return false;
+        }
         thread::sleep(Duration::from_millis(1));
     }
+    true
 }
 
 /// A killed process that is in the kernel's hands for longer is nothing to wait for.
@@ -59,16 +85,13 @@ pub fn ask_children_to_end(of: Pid) {
 
 /// Whether a process is neither gone nor a zombie.
 pub fn is_alive(process: Pid) -> bool {
-    stat(process).is_some_and(|(state, _)| state != "Z")
+    stat(process).is_some_and(|stat| stat.state != "Z")
 }
 
 /// The children of a process, their children, and so on.
 pub fn descendants(ancestor: Pid) -> Vec<Pid> {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let parents: Vec<(Pid, Pid)> = processes
-        .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
-        .filter_map(|process| Some((process, parent(process)?)))
-        .collect();
+    let parents: Vec<(Pid, Pid)> =
+        all().filter_map(|process| Some((process, Pid::from_raw(stat(process)?.parent)?))).collect();
     let mut found = vec![ancestor];
     let mut next = 0;
     while let Some(parent) = found.get(next).copied() {
@@ -78,14 +101,35 @@ pub fn descendants(ancestor: Pid) -> Vec<Pid> {
     found.split_off(1)
 }
 
-fn parent(process: Pid) -> Option<Pid> {
-    Pid::from_raw(stat(process)?.1)
+/// The processes of a group, with their states.
+fn members(group: Pid) -> Vec<(Pid, String)> {
+    let stats = all().filter_map(|process| Some((process, stat(process)?)));
+    stats.filter(|(_, stat)| stat.group == group.as_raw_pid()).map(|(process, stat)| (process, stat.state)).collect()
 }
 
-/// State and parent, from /proc/PID/stat: `12 (name, which may hold anything) S PARENT …`.
-fn stat(process: Pid) -> Option<(String, i32)> {
+fn all() -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+}
+
+fn parent(process: Pid) -> Option<Pid> {
+    Pid::from_raw(stat(process)?.parent)
+}
+
+struct Stat {
+    state: String,
+    parent: i32,
+    group: i32,
+}
+
+/// From /proc/PID/stat: `12 (name, which may hold anything) S PARENT GROUP …`.
+fn stat(process: Pid) -> Option<Stat> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_pid())).ok()?;
     let (_, after_name) = stat.rsplit_once(')')?;
     let mut fields = after_name.split_ascii_whitespace();
-    Some((fields.next()?.to_owned(), fields.next()?.parse().ok()?))
+    Some(Stat {
+        state: fields.next()?.to_owned(),
+        parent: fields.next()?.parse().ok()?,
+        group: fields.next()?.parse().ok()?,
+    })
 }

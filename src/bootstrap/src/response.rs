@@ -91,6 +91,17 @@ impl Head {
         prelude
     }
 
+    /// Whether the front delivers these headers.
+    pub fn check(&self, front: Front) -> Result<(), Undeliverable> {
+        let size = self.size();
+        match front {
+            Front::Rest | Front::HttpApi1 | Front::HttpApi2 if size > GATEWAY_HEADER_LIMIT => {
+                Err(Undeliverable::HeadersTooLarge { size })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Bytes of the headers as API Gateway counts them.
     fn size(&self) -> usize {
         self.headers.iter().map(|(name, value)| name.len() + value.len()).sum()
@@ -147,10 +158,7 @@ impl Response {
     /// The JSON for the front, unless that would refuse it.
     pub fn shape(&self, front: Front, method: &str) -> Result<Vec<u8>, Undeliverable> {
         let limit = if matches!(front, Front::AlbSingle | Front::AlbMulti) { ALB_LIMIT } else { RESPONSE_LIMIT };
-        let size = self.head.size();
-        if matches!(front, Front::Rest | Front::HttpApi1 | Front::HttpApi2) && size > GATEWAY_HEADER_LIMIT {
-            return Err(Undeliverable::HeadersTooLarge { size });
-        }
+        self.head.check(front)?;
         let json = self.to_json(front, method);
         if json.len() > limit { Err(Undeliverable::TooLarge { limit }) } else { Ok(json.into_bytes()) }
     }

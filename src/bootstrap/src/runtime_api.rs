@@ -179,7 +179,8 @@ impl Stream<'_> {
             && let Err(error) = upload.write(bytes)
         {
             // A refusal may stand in what the other side has sent before it closed.
-            match upload.refusal() {
+            let closed = error.kind() != io::ErrorKind::TimedOut;
+            match closed.then(|| upload.refusal()).flatten() {
                 Some(reply) => drop(self.api.judge("/response", &reply)),
                 None => self.api.log.say(Level::Error, &format!("the response stream broke: {error}")),
             }
@@ -220,7 +221,7 @@ fn open(host: &str, invocation: &Invocation) -> io::Result<Upload> {
             ("Trailer", &trailers),
         ],
     );
-    Upload::open(host, &path, &headers)
+    Upload::open(host, &path, &headers, invocation.patience.kill)
 }
 
 const ERROR_TYPE: &str = "Lambda-Runtime-Function-Error-Type";

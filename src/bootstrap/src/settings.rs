@@ -3,6 +3,7 @@
 use std::env;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::answer::InitError;
@@ -37,6 +38,7 @@ pub struct Settings {
     pub start: Start,
     /// `AWS_LAMBDA_MAX_CONCURRENCY`: events that are worked on at the same time.
     pub concurrency: NonZeroUsize,
+    pub memory: Memory,
     /// `AWS_LAMBDA_LOG_FORMAT` and `AWS_LAMBDA_LOG_LEVEL`.
     pub log: log::Style,
 }
@@ -88,6 +90,31 @@ pub enum Shutdown {
     Announced,
 }
 
+/// What one PHP process may take, as php.ini reads it: a share of the function's memory, or what the user says. A script that
+/// wants more gets an error of PHP's; one that takes more than the function has is killed without a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Memory {
+    limit: Option<String>,
+}
+
+impl Memory {
+    const NAME: &'static str = "PHPLAYER_MEMORY_LIMIT";
+
+    /// `total`: the function's memory in MB. A tenth, and at least 40 MB, is for what no script's limit counts: PHP itself,
+    /// its compiled scripts, php-fpm's master and this program.
+    fn share(total: u64, processes: NonZeroUsize) -> Self {
+        let left = total.saturating_sub((total / 10).max(40)) / processes.get() as u64;
+        Memory { limit: Some(format!("{}M", left.max(16))) }
+    }
+
+    /// Tells a PHP that is to be started.
+    pub fn tell(&self, command: &mut Command) {
+        if let Some(limit) = &self.limit {
+            command.env(Self::NAME, limit);
+        }
+    }
+}
+
 /// When the environment is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -126,6 +153,15 @@ impl Settings {
         const MODES: [Mode; 3] = [Mode::Http, Mode::Function, Mode::Console];
         let is = |chosen: Option<usize>, at| chosen == Some(at);
         let level = choose("AWS_LAMBDA_LOG_LEVEL", &["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"])?;
+        // Lambda's own: kinds that come later must not stop a runtime of today.
+        let concurrency = number("AWS_LAMBDA_MAX_CONCURRENCY")?
+            .and_then(|number| NonZeroUsize::new(usize::try_from(number).ok()?))
+            .unwrap_or(NonZeroUsize::MIN);
+        let total = of("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|size| size.parse().ok());
+        let memory = match (of(Memory::NAME), total) {
+            (None, Some(total)) => Memory::share(total, concurrency),
+            (limit, _) => Memory { limit },
+        };
         Ok(Settings {
             task_root: of("LAMBDA_TASK_ROOT").map_or_else(|| "/var/task".into(), PathBuf::from),
             handler: of("_HANDLER").unwrap_or_default(),
@@ -152,14 +188,12 @@ impl Settings {
                 true => Shutdown::Announced,
                 false => Shutdown::Silent,
             },
-            // Lambda's own: kinds that come later must not stop a runtime of today.
             start: match of("AWS_LAMBDA_INITIALIZATION_TYPE").as_deref() {
                 Some("snap-start") => Start::Snapshot,
                 _ => Start::OnDemand,
             },
-            concurrency: number("AWS_LAMBDA_MAX_CONCURRENCY")?
-                .and_then(|number| NonZeroUsize::new(usize::try_from(number).ok()?))
-                .unwrap_or(NonZeroUsize::MIN),
+            concurrency,
+            memory,
             log: match of("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("JSON")) {
                 true => log::Style::Json { least: log::Level::of_lambda(level) },
                 false => log::Style::Text,
@@ -210,6 +244,19 @@ mod tests {
         assert_eq!((settings.responses, settings.shutdown), (Responses::Buffered, Shutdown::Silent));
         assert_eq!((settings.start, settings.concurrency.get()), (Start::OnDemand, 1));
         assert_eq!(settings.task_root, PathBuf::from("/var/task"));
+    }
+
+    #[test]
+    fn php_gets_its_share_of_the_functions_memory() {
+        for (total, processes, limit) in
+            [(128, 1, "88M"), (1_024, 1, "922M"), (10_240, 1, "9216M"), (2_048, 4, "461M"), (128, 16, "16M")]
+        {
+            let processes = NonZeroUsize::new(processes).unwrap();
+            assert_eq!(Memory::share(total, processes).limit.as_deref(), Some(limit), "{total} {processes}");
+        }
+        assert_eq!(with("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128").unwrap().memory.limit.as_deref(), Some("88M"));
+        assert_eq!(with("PHPLAYER_MEMORY_LIMIT", "1G").unwrap().memory.limit.as_deref(), Some("1G"));
+        assert_eq!(Settings::from(|_| None).unwrap().memory.limit, None);
     }
 
     #[test]

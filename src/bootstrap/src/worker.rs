@@ -20,7 +20,7 @@ use crate::invocation::Patience;
 use crate::log::Log;
 use crate::output;
 use crate::processes;
-use crate::settings::{Isolation, PHP};
+use crate::settings::{Isolation, Memory, PHP};
 use crate::waiting::ready;
 
 const SCRIPT: &str = "/opt/phplayer/worker.php";
@@ -55,6 +55,8 @@ pub enum Message {
     Stopped(Report),
     /// The process of one event has ended, as the text says: the worker goes on. Only where each event has its own.
     ChildEnded(String),
+    /// It has ended because it was asked to, with its last word in the log: the worker goes on.
+    ChildStopped,
 }
 
 /// An error as PHP tells it.
@@ -76,12 +78,13 @@ pub enum Silence {
 
 impl Worker {
     /// Starts PHP; `Ready` is its first message.
-    pub fn spawn(function: &Function, isolation: Isolation, log: &Log) -> io::Result<Self> {
+    pub fn spawn(function: &Function, isolation: Isolation, memory: &Memory, log: &Log) -> io::Result<Self> {
         let (socket, theirs) = UnixStream::pair()?;
         socket.set_nonblocking(true)?;
         // PHP is born with its end, under the same number; standard input stays free of our frames.
         rustix::io::fcntl_setfd(&theirs, FdFlags::empty())?;
         let mut command = Command::new(PHP);
+        memory.tell(&mut command);
         command
             // The tutorial's functions begin with `<?` and read $_ENV.
             .args(["-d", "short_open_tag=1", "-d", "variables_order=EGPCS"])
@@ -123,26 +126,38 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits for the worker's next message. One that takes too long is asked to stop, and has until the end of the
+    /// Waits for the worker's next message. One that takes too long is asked to stop, twice, and has until the end of the
     /// patience to say where it was.
     pub fn receive(&mut self, patience: Patience) -> Result<Message, Silence> {
         let mut frame = std::mem::take(&mut self.ahead);
         match self.read(&mut frame, patience.stop) {
-            Ok(()) => self.take(frame),
-            Err(Silence::Deadline) if patience.stop < patience.kill => {
-                let process = Pid::from_child(&self.process);
-                match self.isolation {
-                    Isolation::Worker => processes::stop_all(process),
-                    // The one that has loaded the handler stays.
-                    Isolation::Process => processes::stop_descendants(process),
-                }
-                self.read(&mut frame, patience.kill)?;
-                Ok(match self.take(frame)? {
-                    Message::Thrown(report) | Message::Fatal(report) => Message::Stopped(report),
-                    other => other,
-                })
-            }
+            Ok(()) => return self.take(frame),
+            Err(Silence::Deadline) if patience.stop < patience.kill => {}
+            Err(silence) => return Err(silence),
+        }
+        self.ask_to_stop();
+        let mut result = self.read(&mut frame, patience.insist);
+        if let Err(Silence::Deadline) = result {
+            self.ask_to_stop();
+            result = self.read(&mut frame, patience.kill);
+        }
+        match result {
+            Ok(()) => Ok(match self.take(frame)? {
+                Message::Thrown(report) | Message::Fatal(report) => Message::Stopped(report),
+                Message::ChildEnded(_) => Message::ChildStopped,
+                other => other,
+            }),
+            Err(Silence::Ended(_)) => Err(Silence::Deadline),
             Err(silence) => Err(silence),
+        }
+    }
+
+    fn ask_to_stop(&self) {
+        let process = Pid::from_child(&self.process);
+        match self.isolation {
+            Isolation::Worker => processes::stop_all(process),
+            // The one that has loaded the handler stays.
+            Isolation::Process => processes::stop_descendants(process),
         }
     }
 

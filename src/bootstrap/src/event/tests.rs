@@ -41,6 +41,20 @@ fn alb() -> Value {
 }
 
 #[test]
+fn a_load_balancers_client_is_the_last_address_without_its_port() {
+    for (list, client) in [
+        ("192.0.2.1", "192.0.2.1"),
+        ("spoofed, 192.0.2.1:5678", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("[2001:db8::1]:5678", "2001:db8::1"),
+        ("unknown", "unknown"),
+    ] {
+        let event = with(alb(), json!({"headers": {"x-forwarded-for": list}}));
+        assert_eq!(parse(&event).client.as_deref(), Some(client), "{list}");
+    }
+}
+
+#[test]
 fn each_front_is_told_apart() {
     let multi = json!({"multiValueHeaders": {"a": ["1"]}});
     for (event, front, method, client) in [

@@ -106,8 +106,11 @@ fn in_a_folder_the_path_names_the_script() {
     ] {
         assert_eq!(body(&lambda.invoke(&get(path))), expected, "{path}");
     }
-    let call = lambda.invoke(&get("/admin?a=b"));
-    assert_eq!((&call.json()["statusCode"], &call.json()["headers"]["Location"]), (&json!(301), &json!("/admin/?a=b")));
+    // Relative, for a stage's name may stand before it and another host must not.
+    for (path, place) in [("/admin?a=b", "./admin/?a=b"), ("//evil.example/..%2fadmin", "./..%2fadmin/")] {
+        let answer = lambda.invoke(&get(path)).json();
+        assert_eq!((&answer["statusCode"], &answer["headers"]["Location"]), (&json!(301), &json!(place)));
+    }
 }
 
 #[test]
@@ -116,11 +119,13 @@ fn whatever_a_script_does_costs_its_own_request_only() {
         switch ($_SERVER['REQUEST_URI']) {
             case '/loop': fwrite(fopen('php://stderr', 'w'), "looping\n"); while (true) {}
             case '/wait': exec('sleep 1000');
+            case '/busy': ini_set('pcre.jit', '0'); ini_set('pcre.backtrack_limit', '2000000000'); preg_match('/^(a|aa|a)+$/', str_repeat('a', 60) . 'b'); exit;
             case '/sleepers': exit(implode(' ', preg_grep('/^sleep/', array_map(fn($f) => @file_get_contents($f), glob('/proc/[0-9]*/comm')))));
             case '/kill': posix_kill(getmypid(), 9);
             case '/segv': posix_kill(getmypid(), 11);
             case '/stop': posix_kill(getmypid(), 19);
             case '/master': posix_kill(posix_getppid(), 9); sleep(60);
+            case '/master-stops': posix_kill(posix_getppid(), 19); posix_kill(getmypid(), 9);
             case '/memory': ini_set('memory_limit', '8M'); str_repeat('x', 9000000);
             case '/large': exit(str_repeat('x', 7000000));
             case '/larger': exit(str_repeat('x', 20000000));
@@ -134,10 +139,12 @@ fn whatever_a_script_does_costs_its_own_request_only() {
     for (path, status, message) in [
         ("/loop", 504, "timeout"),
         ("/wait", 504, "timeout"),
+        ("/busy", 504, "The log says where it was"),
         ("/kill", 502, "died"),
         ("/segv", 502, "died"),
         ("/stop", 504, "timeout"),
         ("/master", 502, "php-fpm ended"),
+        ("/master-stops", 502, "died"),
         ("/memory", 500, ""),
         ("/large", 500, "6291556"),
         ("/larger", 500, "6291556"),
@@ -154,7 +161,14 @@ fn whatever_a_script_does_costs_its_own_request_only() {
     }
     assert_eq!(body(&lambda.invoke(&get("/sleepers"))), "", "what a killed worker had started must not go on");
     let log = lambda.log();
-    for said in ["looping", "Uncaught Exception: thrown", "Allowed memory size", "/var/task/index.php on line 3"] {
+    for said in [
+        "looping",
+        "Uncaught Exception: thrown",
+        "Allowed memory size",
+        "/var/task/index.php on line 3",
+        "(terminated) in /var/task/index.php on line 5",
+        "had no worker",
+    ] {
         assert!(log.contains(said), "{said} is not in {log}");
     }
 }
@@ -175,6 +189,64 @@ fn what_happens_to_php_between_requests_costs_no_request() {
         std::thread::sleep(Duration::from_secs(1));
         let call = lambda.invoke(&get("/"));
         assert_eq!(body(&call), "fine", "after {path}: {}", lambda.log());
+    }
+}
+
+#[test]
+fn the_users_settings_reach_the_application() {
+    let script = "<?php echo $_SERVER['REMOTE_ADDR'], ' ', $_SERVER['REQUEST_URI'], ' ', getenv('PHPLAYER_MEMORY_LIMIT'), ' ', $_SERVER['LAMBDA_INVOCATION_CONTEXT'];";
+    let event = json!({"version": "2.0", "rawPath": "/prod/page", "rawQueryString": "", "requestContext":
+        {"http": {"method": "GET", "sourceIp": "192.0.2.7"}, "stage": "prod", "domainName": "x.execute-api.eu-west-1.amazonaws.com"}});
+    let facts = |env: &[(&str, &str)]| {
+        let mut lambda = Lambda::start(&Function { files: &[("index.php", script)], handler: "index.php", env });
+        body(&lambda.invoke(&event))
+    };
+    let plain = facts(&[]);
+    assert!(plain.starts_with("192.0.2.7 /prod/page  {"), "{plain}");
+    for part in [r#""clientContext":"{\"custom\":{\"a\":1}}""#, r#""tenantId":"blue""#, "cognitoIdentityId"] {
+        assert!(plain.contains(part), "no {part} in {plain}");
+    }
+    let chosen = facts(&[
+        ("PHPLAYER_CLIENT_ADDRESS", "loopback"),
+        ("PHPLAYER_STAGE", "strip"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
+    ]);
+    assert!(chosen.starts_with("127.0.0.1 /page 461M {"), "{chosen}");
+}
+
+/// Lambda may refuse an answer, or fail itself.
+#[test]
+fn a_refused_answer_is_logged_and_a_failing_lambda_ends_the_runtime() {
+    let mut lambda = site(&[("index.php", "<?php echo 'fine';")], "index.php");
+    lambda.hand_out(get("/").to_string().as_bytes(), Duration::from_secs(60));
+    lambda.call().reply(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n{}");
+    assert_eq!(body(&lambda.invoke(&get("/"))), "fine");
+    assert!(lambda.log().contains("answered /response with 403"), "{}", lambda.log());
+    lambda.hand_out(get("/").to_string().as_bytes(), Duration::from_secs(60));
+    lambda.call().reply(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\n\r\n{}");
+    assert_eq!(lambda.end().code(), Some(1));
+}
+
+/// Its client has its 504 and may have asked again: what was sent once must not happen later.
+#[test]
+fn a_request_that_no_worker_took_in_time_is_never_run() {
+    let script = r#"<?php
+        switch ($_SERVER['REQUEST_URI']) {
+            case '/stop': $process = getmypid(); exec("(sleep 0.1; kill -STOP $process) >/dev/null 2>&1 &"); break;
+            case '/late': echo 'fine'; fastcgi_finish_request(); while (true);
+            case '/add': file_put_contents('/tmp/added', 'x', FILE_APPEND); break;
+            case '/added': exit((string)@file_get_contents('/tmp/added'));
+        }
+        echo 'fine';"#;
+    let env = [("PHPLAYER_TIMEOUT_MARGIN_MS", "3000")];
+    let mut lambda = Lambda::start(&Function { files: &[("index.php", script)], handler: "index.php", env: &env });
+    for path in ["/stop", "/late"] {
+        assert_eq!(body(&lambda.invoke(&get(path))), "fine");
+        std::thread::sleep(Duration::from_millis(300));
+        let call = lambda.invoke_bytes(get("/add").to_string().as_bytes(), Duration::from_secs(4));
+        assert_eq!(call.json()["statusCode"], 504, "{path} {}", lambda.log());
+        assert_eq!(body(&lambda.invoke(&get("/"))), "fine", "{path} {}", lambda.log());
+        assert_eq!(body(&lambda.invoke(&get("/added"))), "", "{path} {}", lambda.log());
     }
 }
 

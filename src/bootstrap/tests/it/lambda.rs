@@ -106,7 +106,10 @@ impl Lambda {
         let head = format!(
             "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: {id}\r\nLambda-Runtime-Deadline-Ms: {}\r\n\
              Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:eu-west-1:1:function:f\r\n\
-             Lambda-Runtime-Trace-Id: Root=1-2-3\r\nLambda-Runtime-Invocation-Id: echo-{id}\r\n\
+             Lambda-Runtime-Trace-Id: Root=1-2-3\r\nLambda-Runtime-Aws-Tenant-Id: blue\r\n\
+             Lambda-Runtime-Client-Context: {{\"custom\":{{\"a\":1}}}}\r\n\
+             Lambda-Runtime-Cognito-Identity: {{\"cognitoIdentityId\":\"c\"}}\r\n\
+             Lambda-Runtime-Invocation-Id: echo-{id}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             deadline.as_millis(),
             event.len()

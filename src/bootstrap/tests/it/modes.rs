@@ -66,6 +66,7 @@ fn whatever_a_function_does_costs_its_own_invocation_only() {
                 case 'kill': posix_kill(getmypid(), 9); break;
                 case 'stop': posix_kill(getmypid(), 19); break;
                 case 'loop': while (true) {}
+                case 'busy': ini_set('pcre.jit', '0'); ini_set('pcre.backtrack_limit', '2000000000'); return preg_match('/^(a|aa|a)+$/', str_repeat('a', 60) . 'b');
                 case 'memory': ini_set('memory_limit', '8M'); str_repeat('x', 9000000); break;
                 case 'fatal': eval('class A {} class A {}'); break;
                 case 'undefined': undefined(); break;
@@ -91,6 +92,7 @@ fn whatever_a_function_does_costs_its_own_invocation_only() {
         ("stop", "Function.Timeout", "timeout", 1),
         ("loop", "Function.Timeout", "timeout", 1),
         ("wait", "Function.Timeout", "timeout", 1),
+        ("busy", "Function.Timeout", "timeout", 1),
         ("memory", "FatalError", "Allowed memory size", 1),
         ("fatal", "FatalError", "Cannot declare class A", 1),
     ] {
@@ -102,6 +104,7 @@ fn whatever_a_function_does_costs_its_own_invocation_only() {
         assert!(call.header("Lambda-Runtime-Function-Error-Type").unwrap().starts_with("Function."));
         assert_eq!(response(&lambda.invoke(&json!("fine"))), calls.to_string(), "after {event}: {}", lambda.log());
     }
+    assert!(lambda.log().contains("(terminated) in /var/task/index.php on line 12"), "{}", lambda.log());
     assert_eq!(response(&lambda.invoke(&json!("sleepers"))), "", "what a killed worker had started must not go on");
     let trace = error(&lambda.invoke(&json!("throw")))["stackTrace"].clone();
     assert_eq!(trace[0], "/var/task/index.php:7");
@@ -136,6 +139,7 @@ fn isolated_events_leave_nothing_behind() {
                 case 'kill': posix_kill(getmypid(), 9); break;
                 case 'stop': posix_kill(getmypid(), 19); break;
                 case 'loop': while (true) {}
+                case 'busy': ini_set('pcre.jit', '0'); ini_set('pcre.backtrack_limit', '2000000000'); return preg_match('/^(a|aa|a)+$/', str_repeat('a', 60) . 'b');
                 case 'memory': ini_set('memory_limit', '8M'); str_repeat('x', 9000000); break;
                 case 'random': return mt_rand();
                 case 'parent': return posix_getppid();
@@ -151,6 +155,7 @@ fn isolated_events_leave_nothing_behind() {
         ("kill", "Function.WorkerExit", "signal 9"),
         ("stop", "Function.Timeout", "timeout"),
         ("loop", "Function.Timeout", "timeout"),
+        ("busy", "Function.Timeout", "timeout"),
         ("memory", "FatalError", "Allowed memory size"),
     ] {
         let timeout = Duration::from_secs(if kind == "Function.Timeout" { 2 } else { 60 });
