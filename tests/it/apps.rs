@@ -14,7 +14,7 @@ mod page;
 mod phpmyadmin;
 mod wordpress;
 
-use crate::lamp::parts::run;
+use crate::lamp::parts::{Task, run, serve};
 use crate::lamp::rie::Rie;
 use browser::Browser;
 use phpmyadmin::PhpMyAdmin;
@@ -177,4 +177,21 @@ fn a_real_browser_shows_phpmyadmins_result() {
     let dom = chromium::look(&phpmyadmin::backwards(&result, "made"), "phpmyadmin");
     assert!(form::between(&dom, "<title>", "</title>").unwrap().contains("phpMyAdmin"), "{dom}");
     assert_eq!(phpmyadmin::cells(&dom), ["42", "orders", "42", "customers"]);
+}
+
+/// `serve`'s own page: what was asked, how it ended, and what it logged.
+#[test]
+#[ignore = "needs the parts that tests/run starts"]
+fn a_real_browser_shows_the_invocations() {
+    let task =
+        Task::of("index.php", "<?php error_log('said by the script'); http_response_code(418); echo 'no coffee';");
+    let (_server, url) = serve(&task, "index.php");
+    let refused = ureq::get(format!("{url}/pot?brew=1")).config().http_status_as_error(false).build().call().unwrap();
+    assert_eq!(refused.status(), 418);
+    let dom = chromium::look(&format!("{url}/__phplayer"), "phplayer");
+    let rows = form::between(&dom, "<tbody id=\"rows\">", "</tbody>").unwrap_or_else(|| panic!("{dom}"));
+    for part in ["GET", "/pot", "418"] {
+        assert!(rows.contains(part), "no {part} in {rows}");
+    }
+    assert!(dom.contains("said by the script"), "{dom}");
 }
