@@ -4,7 +4,6 @@ mod document;
 mod fields;
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 
 use serde_json::Value;
 
@@ -232,8 +231,12 @@ const IS_BASE64: &str = "isBase64Encoded";
 fn forwarded_for(headers: &[(String, String)]) -> Option<String> {
     let (_, list) = headers.iter().find(|(name, _)| name == "x-forwarded-for")?;
     let address = list.rsplit(',').next()?.trim();
-    let with_port = address.parse::<SocketAddr>().ok().map(|address| address.ip().to_string());
-    Some(with_port.unwrap_or_else(|| address.to_owned()))
+    let alone = match (address.strip_prefix('['), address.split_once(':')) {
+        (Some(rest), _) => rest.split(']').next().unwrap_or(rest),
+        (None, Some((alone, port))) if !port.contains(':') => alone,
+        _ => address,
+    };
+    Some(alone.to_owned())
 }
 
 fn stage(context: &Value) -> Option<String> {
