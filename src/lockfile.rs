@@ -1,6 +1,7 @@
 //! `phplayer.lock`: exact versions and digests, so that a recipe means the same tomorrow.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -72,9 +73,10 @@ impl Lockfile {
         if fs_err::read_to_string(file).is_ok_and(|old| old == text) {
             return Ok(());
         }
-        let mut draft = tempfile::NamedTempFile::new_in(
-            file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")),
-        )?;
+        let folder = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // It is committed and read by others: a temporary file is its maker's alone.
+        let mode = PermissionsExt::from_mode(0o644);
+        let mut draft = tempfile::Builder::new().permissions(mode).tempfile_in(folder)?;
         std::io::Write::write_all(&mut draft, text.as_bytes())?;
         draft.persist(file).map_err(|error| error.error)?;
         Ok(())
@@ -93,6 +95,8 @@ mod tests {
         let locked = Locked { version: "8.4.24".to_owned(), sha256: vec![Digest::of(b"php")] };
         let lock = Lockfile { version: 1, locked: BTreeMap::from([("php:8.4".to_owned(), locked)]) };
         lock.write(&Lockfile::path_beside(&recipe)).expect("written");
+        let mode = fs_err::metadata(dir.path().join(FILE_NAME)).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o644, "others read it too");
         assert_eq!(Lockfile::beside(&recipe).expect("read"), Some(lock));
     }
 

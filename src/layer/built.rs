@@ -1,6 +1,7 @@
 //! What a build leaves in an output folder: `manifest.json` beside the zips, by which later commands know them.
 
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,9 @@ impl Built {
     }
 
     pub fn write(&self, folder: &Path) -> io::Result<()> {
-        let mut draft = tempfile::NamedTempFile::new_in(folder)?;
+        // As the zips beside it: a temporary file is its maker's alone.
+        let mode = PermissionsExt::from_mode(0o644);
+        let mut draft = tempfile::Builder::new().permissions(mode).tempfile_in(folder)?;
         serde_json::to_writer_pretty(&mut draft, self)?;
         draft.persist(folder.join("manifest.json")).map_err(|error| error.error)?;
         Ok(())

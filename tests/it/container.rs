@@ -24,8 +24,8 @@ policy = "al2023"
 "#;
 
 /// A world whose PATH has the fake builder alone, and whose PHP is tiny.
-struct Place {
-    world: World,
+pub struct Place {
+    pub world: World,
 }
 
 /// A PHP 8.4.99 of a few lines in tests/fixtures/tiny-php, which the same step scripts make in seconds; `sources` has its
@@ -52,7 +52,7 @@ fn php_from(world: &World, folder: &Path) {
 }
 
 impl Place {
-    fn new(mode: &str) -> Self {
+    pub fn new(mode: &str) -> Self {
         let world = World::new();
         let script = include_str!("container/fake-builder.sh");
         let fake = world.write("bin/docker", script);
@@ -84,7 +84,7 @@ impl Place {
         command
     }
 
-    fn run(&self, words: &[&str]) -> Said {
+    pub fn run(&self, words: &[&str]) -> Said {
         self.world.said(self.command(words).output().unwrap())
     }
 

@@ -1,9 +1,15 @@
 //! What pipelines start from: the job matrix, and the templates, which must be what their readers expect.
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere, its helpers too")]
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use phplayer::target::Arch;
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::{Value, json};
 
+use crate::container::Place;
 use crate::world::World;
 
 fn template(words: &[&str]) -> String {
@@ -135,6 +141,30 @@ fn the_buildspec_is_one() {
     let commands = buildspec["phases"].to_string();
     for words in ["lock --check", "phplayer build --setup --arch", "phplayer audit", "phplayer publish"] {
         assert!(commands.contains(words), "no {words}");
+    }
+}
+
+/// A folder is judged as a layer's content: the zips in it would go unread, and the manifest beside them is no part of one.
+#[test]
+fn both_pipelines_audit_the_zips_that_a_build_leaves() {
+    let place = Place::new("builds");
+    place.world.write("phplayer.toml", "name = \"bare\"\nphp = \"8.4\"\nengine = \"container\"\nextensions = []\n");
+    let said = place.run(&["build"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let name = format!("bare-{}", Arch::host());
+    let manifest = fs_err::metadata(place.world.path(&format!("out/{name}/manifest.json"))).unwrap();
+    assert_eq!(manifest.permissions().mode() & 0o777, 0o644, "as the zips beside it");
+    let phplayer = Path::new(env!("CARGO_BIN_EXE_phplayer")).parent().unwrap();
+    let path = std::env::join_paths([phplayer, Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
+    for pipeline in ["github-actions", "codebuild"] {
+        let text = template(&[pipeline]);
+        let audit = text.lines().find_map(|line| Some(line.split_once("phplayer audit ")?.1)).unwrap();
+        let audit = format!("phplayer audit --format json {}", audit.replace("${{ matrix.name }}", &name));
+        let mut bash = Command::new("bash");
+        bash.args(["-c", &audit]).current_dir(place.world.path("")).env("PATH", &path);
+        let said = place.world.said(bash.output().unwrap());
+        assert_eq!(said.code, 0, "{audit}: {}{}", said.stdout, said.stderr);
+        assert!(said.stdout.contains(&format!("out/{name}/runtime.zip")), "{audit}: {}", said.stdout);
     }
 }
 
