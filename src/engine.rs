@@ -73,6 +73,13 @@ pub enum EngineError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Builder(#[from] container::builder::BuilderError),
+    #[error("the sources cannot be laid out in {}", folder.display())]
+    #[diagnostic(help("look at that folder's permissions and at the free space, or name another one"))]
+    Context {
+        folder: PathBuf,
+        #[source]
+        cause: std::io::Error,
+    },
     #[error("interrupted; what was finished stays in the store")]
     Interrupted,
     #[error("cannot unpack {name}")]

@@ -43,9 +43,7 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     let fetched = args.places.fetcher(&store).fetch_all(&wanted, console).map_err(Failure::work)?;
     if let Some(folder) = &args.context {
         let fetcher = args.places.fetcher(&store);
-        for plan in &plans {
-            context::lay_out(plan, folder, &store, &fetcher, console).map_err(Failure::work)?;
-        }
+        context::hand_out(&plans, folder, &store, &fetcher, console).map_err(Failure::work)?;
     }
     let size: u64 = fetched.iter().filter_map(|one| fs_err::metadata(&one.path).ok()).map(|facts| facts.len()).sum();
     let place = store.root().join("sources");

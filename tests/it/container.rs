@@ -312,6 +312,29 @@ fn a_plan_as_a_dockerfile() {
     assert!(several.code == 2 && several.stderr.contains("--format bake"), "{}", several.stderr);
 }
 
+/// What `fetch --context` lays out is the user's: the store's verified trees are not in it, and a second fetch mends it.
+#[test]
+fn a_context_may_be_edited_without_harm_to_the_store() {
+    let place = Place::new("builds");
+    let fetch = || {
+        let said = place.run(&["fetch", "--context", "context"]);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+    };
+    fetch();
+    let file = place.world.path("context/sources/php-8.4.99/core.c");
+    let clean = fs_err::read_to_string(&file).unwrap();
+    fs_err::write(&file, "an edit").unwrap();
+    fs_err::write(file.with_file_name("more.c"), "more").unwrap();
+    let tree = fs_err::read_dir(place.world.path("home/.cache/phplayer/trees")).unwrap().next().unwrap().unwrap();
+    assert_eq!(fs_err::read_to_string(tree.path().join("core.c")).unwrap(), clean);
+    fetch();
+    assert_eq!(fs_err::read_to_string(&file).unwrap(), clean);
+    assert!(!file.with_file_name("more.c").exists());
+    let laid = fs_err::read_dir(place.world.path("context/sources")).unwrap();
+    let laid: Vec<_> = laid.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(laid, ["php-8.4.99"], "nothing is left beside it");
+}
+
 #[test]
 fn plans_as_a_bake_file() {
     let world = World::new();
