@@ -151,10 +151,25 @@ fn build(args: &Args, chosen: &Chosen, plan: &Plan, choice: &Choice, console: &C
     fs_err::create_dir_all(&folder).map_err(layer::LayerError::from).map_err(Failure::work)?;
     let before = Built::read(&folder);
 
-    let remote = args.places.remote(console)?;
+    let image = match choice {
+        Choice::Local => None,
+        Choice::Container(_) => Some(chosen.pinned_image()),
+    };
+    let mut remote = args.places.remote(console)?;
+    if let Some(image) = image.as_ref().filter(|image| !image.pinned) {
+        // Its tag is all that the keys know of it, and a tag moves: another machine's link may be of another image.
+        let without = if remote.take().is_some() { ", so the shared store is left alone" } else { "" };
+        let mend = "`phplayer lock --engine container` asks the registry for its digest";
+        console.warn(&format!("the base image {} is not pinned{without}: {mend}", image.reference));
+    }
     let exchange = remote.as_ref().map(|remote| Exchange { plan, store: &store, remote, reporter: console });
     if let Some(exchange) = exchange {
-        exchange.pull().map_err(engine_failure)?;
+        match choice {
+            Choice::Local => exchange.pull().map(|_| ()),
+            // All but the link stays in the builder's cache.
+            Choice::Container(_) => exchange.pull_link(),
+        }
+        .map_err(engine_failure)?;
     }
     let tree = match (store.step(&plan.link().key), choice) {
         (Some(root), _) => Tree { root, ran: Vec::new() },
@@ -206,17 +221,7 @@ fn build(args: &Args, chosen: &Chosen, plan: &Plan, choice: &Choice, console: &C
             }
         });
     }
-    let container = match choice {
-        Choice::Local => None,
-        Choice::Container(_) => {
-            let image = chosen.pinned_image();
-            if !image.pinned {
-                let mend = "`phplayer lock --engine container` asks the registry for its digest";
-                console.warn(&format!("the base image {} is not pinned: {mend}", image.reference));
-            }
-            Some(Container { image: image.reference, pinned: image.pinned })
-        }
-    };
+    let container = image.map(|image| Container { image: image.reference, pinned: image.pinned });
     let built = Built::new(plan, &chosen.recipe, container, layers);
     built.write(&folder).map_err(layer::LayerError::from).map_err(Failure::work)?;
     console.say("Done", &format!("{} in {}", folder.display(), console::seconds(start.elapsed())));

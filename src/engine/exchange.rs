@@ -48,6 +48,11 @@ impl<'e> Exchange<'e> {
         Ok(came)
     }
 
+    /// Brings the plan's end alone: for an engine that keeps no other step here.
+    pub fn pull_link(self) -> Result<(), EngineError> {
+        self.bring(self.plan.link()).map(|_| ())
+    }
+
     /// Sends every step of the plan that is here and not there: also what an earlier build could not send.
     pub fn push(self) {
         let here: Vec<&Step> = self.plan.steps.iter().filter(|step| self.store.step(&step.key).is_some()).collect();

@@ -78,7 +78,7 @@ impl Place {
         self.world.write("bin/mode", mode);
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub fn command(&self, words: &[&str]) -> Command {
         let mut command = self.world.command(words);
         command.env("PATH", self.world.path("bin")).env("PHPLAYER_SOURCES", self.world.path("sources"));
         command
@@ -88,7 +88,7 @@ impl Place {
         self.world.said(self.command(words).output().unwrap())
     }
 
-    fn calls(&self) -> String {
+    pub fn calls(&self) -> String {
         fs_err::read_to_string(self.world.path("bin/calls")).unwrap_or_default()
     }
 

@@ -14,6 +14,7 @@ use phplayer::digest::Digest;
 use phplayer::progress::{Event, Reporter};
 use phplayer::remote::{Access, Named, Patience, Remote};
 
+use crate::container::Place;
 use crate::world::World;
 
 mod fake_s3;
@@ -360,9 +361,40 @@ fn a_reader_pushes_nothing() {
 /// phplayer with a shared store at this address.
 fn build(world: &World, endpoint: &str, words: &[&str]) -> Command {
     let mut command = world.command(&["build", "--store", "s3://builds/team"]);
-    command.args(words).env("AWS_ENDPOINT_URL_S3", endpoint).env("AWS_EC2_METADATA_DISABLED", "true");
-    command.env("AWS_ACCESS_KEY_ID", KEY).env("AWS_SECRET_ACCESS_KEY", SECRET).env("AWS_REGION", "eu-west-1");
+    logged_in(&mut command, endpoint).args(words);
     command
+}
+
+fn logged_in<'c>(command: &'c mut Command, endpoint: &str) -> &'c mut Command {
+    command.env("AWS_ENDPOINT_URL_S3", endpoint).env("AWS_EC2_METADATA_DISABLED", "true");
+    command.env("AWS_ACCESS_KEY_ID", KEY).env("AWS_SECRET_ACCESS_KEY", SECRET).env("AWS_REGION", "eu-west-1")
+}
+
+/// A tag may mean another image tomorrow, a digest may not; and a builder's steps are in its own cache only.
+#[test]
+fn the_container_engine_shares_the_link_alone_and_only_of_a_pinned_base() {
+    let (place, s3) = (Place::new("builds"), FakeS3::start());
+    let calls = || [Call::Get, Call::Head, Call::Put].map(|call| s3.count(call));
+    let build = || {
+        let _ = fs_err::remove_dir_all(place.world.path("home"));
+        let mut command = place.command(&["build", "--store", "s3://builds/team"]);
+        let said = place.world.said(logged_in(&mut command, s3.address()).output().unwrap());
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        said.stderr
+    };
+    let said = build();
+    assert_eq!(calls(), [0, 0, 0], "{said}");
+    assert_eq!(said.matches("not pinned").count(), 1, "{said}");
+    assert!(said.contains("is left alone: `phplayer lock --engine container`"), "{said}");
+
+    assert_eq!(place.run(&["lock"]).code, 0);
+    let said = build();
+    assert_eq!((calls(), s3.names().len()), ([1, 1, 1], 1), "{said}");
+    assert!(said.contains("Push  link:bare") && !said.contains("not pinned"), "{said}");
+    let asked = place.calls();
+    let said = build();
+    assert!(said.contains("Pull  link:bare"), "{said}");
+    assert_eq!(place.calls(), asked, "no builder is asked for what came");
 }
 
 #[test]
