@@ -177,7 +177,15 @@ impl Store {
             fs_err::create_dir_all(&draft)?;
             fs_err::write(draft.join("inputs"), serde_json::to_vec_pretty(inputs)?)?;
             fs_err::rename(tree, draft.join("tree"))?;
-            fs_err::rename(&draft, &place)
+            match fs_err::rename(&draft, &place) {
+                // Another process was first, under another lock: the same key, so the same output.
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) =>
+                {
+                    fs_err::remove_dir_all(&draft)
+                }
+                other => other,
+            }
         };
         keep().map_err(|cause| self.error(cause))?;
         Ok(place.join("tree"))
@@ -231,6 +239,22 @@ mod tests {
         assert_eq!(fs_err::read_to_string(tree.join("libx.a")).expect("there"), "archive");
         assert_eq!(store.kept_inputs::<String>(), ["inputs"]);
         drop(lock);
+    }
+
+    #[test]
+    fn of_two_that_keep_the_same_key_the_first_stays_and_both_are_content() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Store::open(dir.path()).expect("opened");
+        let key = Digest::of(b"key");
+        let keep = |name: &str| {
+            let draft = store.draft(name).expect("made");
+            fs_err::write(draft.join("libx.a"), name).expect("written");
+            store.keep(&key, &draft, &"inputs").expect("kept")
+        };
+        assert_eq!(keep("first"), keep("second"));
+        let tree = store.step(&key).expect("there");
+        assert_eq!(fs_err::read_to_string(tree.join("libx.a")).expect("there"), "first");
+        assert_eq!(fs_err::read_dir(dir.path().join("tmp")).expect("a folder").count(), 0, "the second's is gone");
     }
 
     #[test]
