@@ -57,12 +57,19 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     for file in files {
         let mut lock: Option<Lockfile> = None;
         let mut before: Option<Lockfile> = None;
+        let mut unpinned = BTreeSet::new();
         for chosen in all.iter().filter(|chosen| Lockfile::path_beside(&chosen.recipe.file) == file) {
             before = chosen.lock.clone();
             let old = lock.as_ref().or(chosen.lock.as_ref());
             let mut new = plan::lock(&chosen.recipe, &chosen.catalogue, old, args.upgrade).map_err(Failure::input)?;
-            if !args.check && args.engine.unwrap_or(chosen.recipe.engine) == Engine::Container {
-                pin_base(&args, chosen, &mut new, console)?;
+            if args.engine.unwrap_or(chosen.recipe.engine) == Engine::Container {
+                match args.check {
+                    false => pin_base(&args, chosen, &mut new, console)?,
+                    true if pins_base(chosen, &new) => {}
+                    true => {
+                        unpinned.insert(&chosen.image.image);
+                    }
+                }
             }
             lock = Some(new);
         }
@@ -77,10 +84,15 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
                 Some(_) => {}
             }
         }
-        if before.as_ref() == Some(&lock) {
+        if before.as_ref() == Some(&lock) && unpinned.is_empty() {
             console.say("Same", &file.display().to_string());
         } else if args.check {
-            console.warn(&format!("{} is not complete: `phplayer lock` writes it", file.display()));
+            for image in &unpinned {
+                let leave = "`--engine local` does not ask for it";
+                console.warn(&format!("{} has no digest of the base image {image}; {leave}", file.display()));
+            }
+            let engine = if unpinned.is_empty() { "" } else { " --engine container" };
+            console.warn(&format!("{} is not complete: `phplayer lock{engine}` writes it", file.display()));
             outcome = Outcome::Objected;
         } else {
             lock.write(&file).map_err(Failure::work)?;
@@ -90,13 +102,17 @@ pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
+/// Whether a lock holds the digest of the recipe's base image, and not of an earlier one.
+fn pins_base(chosen: &Chosen, lock: &Lockfile) -> bool {
+    lock.locked.get(&chosen.image.lock_name()).is_some_and(|locked| locked.version == chosen.image.image)
+}
+
 /// Writes the digest of a base image into the lock. What is there stays unless the user upgrades.
 fn pin_base(args: &Args, chosen: &Chosen, lock: &mut Lockfile, console: &Console) -> Result<(), Failure> {
-    let (name, image) = (chosen.image.lock_name(), &chosen.image.image);
-    let held = lock.locked.get(&name).is_some_and(|locked| locked.version == *image);
-    if held && !args.upgrade {
+    if pins_base(chosen, lock) && !args.upgrade {
         return Ok(());
     }
+    let (name, image) = (chosen.image.lock_name(), &chosen.image.image);
     let builder = Builder::find(args.builder.as_deref()).map_err(Failure::machine)?;
     let scratch = tempfile::NamedTempFile::new().map_err(BuilderError::from).map_err(Failure::machine)?;
     let refused = |why: String| Failure::machine(NoDigest { image: image.clone(), why });

@@ -219,6 +219,25 @@ fn a_lock_pins_the_base_by_the_registrys_digest_and_a_wrong_one_is_told() {
 }
 
 #[test]
+fn a_check_misses_the_digest_of_the_base_and_asks_no_builder() {
+    let place = Place::new("builds");
+    let check = |words: &[&str]| place.run(&[&["lock", "--check"], words].concat());
+    assert_eq!(place.run(&["lock", "--engine", "local"]).code, 0);
+    let said = check(&[]);
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    assert!(said.stderr.contains("has no digest of the base image registry.test/base:1"), "{}", said.stderr);
+    assert!(said.stderr.contains("`phplayer lock --engine container` writes it"), "{}", said.stderr);
+    assert_eq!(check(&["--engine", "local"]).code, 0);
+    assert_eq!(place.calls(), "", "nobody was asked");
+
+    assert_eq!(place.run(&["lock"]).code, 0);
+    assert_eq!(check(&[]).code, 0);
+    place.world.write("bases/tiny.toml", &BASE.replace("base:1", "base:2"));
+    let said = check(&[]);
+    assert!(said.code == 1 && said.stderr.contains("image registry.test/base:2"), "{}", said.stderr);
+}
+
+#[test]
 fn an_image_of_no_registry_stays_unpinned_and_one_out_of_reach_is_an_error() {
     let place = Place::new("local-only");
     let said = place.run(&["lock"]);
