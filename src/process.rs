@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Duration;
 
 /// How many of a log's last lines an error shows.
 const LAST_LINES: usize = 25;
@@ -19,6 +20,8 @@ pub enum ProcessError {
     },
     #[error("{} ended with {status}", program.to_string_lossy())]
     Failed { program: OsString, status: String, log: PathBuf, last: Vec<String> },
+    #[error("{} does not answer within {limit:?}", program.to_string_lossy())]
+    Late { program: OsString, limit: Duration },
     #[error("interrupted")]
     Interrupted,
     #[error("cannot write the log {}", log.display())]
@@ -79,6 +82,17 @@ pub fn run_logged(
     log: &Path,
     ready: impl Fn(&mut std::process::Command) + Send + Sync + 'static,
 ) -> Result<(), ProcessError> {
+    run_within(None, program, arguments, log, ready)
+}
+
+/// The same, but it is killed after `limit`, with its group if it leads one.
+pub fn run_within(
+    limit: Option<Duration>,
+    program: &Path,
+    arguments: &[OsString],
+    log: &Path,
+    ready: impl Fn(&mut std::process::Command) + Send + Sync + 'static,
+) -> Result<(), ProcessError> {
     if interrupted() {
         return Err(ProcessError::Interrupted);
     }
@@ -105,10 +119,20 @@ pub fn run_logged(
     if interrupted() {
         kill(&child);
     }
-    let output =
-        child.wait().map_err(|cause| ProcessError::NotStarted { program: program.as_os_str().to_owned(), cause })?;
+    let lost = |cause| ProcessError::NotStarted { program: program.as_os_str().to_owned(), cause };
+    let late = match limit {
+        Some(limit) if child.wait_timeout(limit).map_err(lost)?.is_none() => {
+            kill(&child);
+            Some(limit)
+        }
+        _ => None,
+    };
+    let output = child.wait().map_err(lost)?;
     if interrupted() {
         return Err(ProcessError::Interrupted);
+    }
+    if let Some(limit) = late {
+        return Err(ProcessError::Late { program: program.as_os_str().to_owned(), limit });
     }
     if output.status.success() {
         return Ok(());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::console::Console;
-use crate::engine::container::builder::{Builder, BuilderError};
+use crate::engine::container::builder::{self, Builder, BuilderError};
 use crate::failure::{Failure, Outcome};
 use crate::lockfile::{Locked, Lockfile};
 use crate::plan;
@@ -118,7 +118,9 @@ fn pin_base(args: &Args, chosen: &Chosen, lock: &mut Lockfile, console: &Console
     let refused = |why: String| Failure::machine(NoDigest { image: image.clone(), why });
     let digest = match builder.digest(image, scratch.path()) {
         Ok(digest) => digest,
-        Err(ProcessError::Failed { last, .. }) => return Err(refused(last.last().cloned().unwrap_or_default())),
+        Err(ProcessError::Failed { last, .. }) => {
+            return Err(refused(builder::reason(&last).unwrap_or_default().to_owned()));
+        }
         Err(error) => return Err(refused(error.to_string())),
     };
     match digest.as_deref().map(str::parse) {

@@ -2,12 +2,16 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::process::{self, ProcessError};
 use crate::target::Arch;
 
 use super::dockerfile::{Cut, Dialect, Needs};
+
+/// How long a builder may think about one small question: a daemon may accept a call and never answer it.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// In the order in which they are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +143,11 @@ impl Builder {
         let scratch = tempfile::tempdir()?;
         let mut tried = Vec::new();
         for kind in kinds {
-            match ask(kind, instance.clone(), scratch.path()) {
+            let answer = match process::find(kind.program()) {
+                Some(program) => ask(&program, kind, instance.clone(), scratch.path(), PATIENCE),
+                None => Err("not installed".to_owned()),
+            };
+            match answer {
                 Ok(builder) => return Ok(builder),
                 Err(why) => tried.push(Tried { kind, why }),
             }
@@ -197,22 +205,25 @@ impl Builder {
 
     /// Runs it; all that it says goes to `log`.
     pub fn run(&self, order: &Order<'_>, log: &Path) -> Result<(), ProcessError> {
-        run(self.kind, &self.arguments(order), log)
+        run(&self.program(), self.kind, &self.arguments(order), log, None)
+    }
+
+    fn program(&self) -> PathBuf {
+        process::find(self.kind.program()).unwrap_or_else(|| self.kind.program().into())
     }
 
     /// Runs a command in a container of an image, without network, at the user's terminal; returns its exit code.
     pub fn enter(&self, image: &str, command: &str) -> Result<i32, ProcessError> {
-        let program = process::find(self.kind.program()).unwrap_or_else(|| self.kind.program().into());
         let terminal = if std::io::IsTerminal::is_terminal(&std::io::stdin()) { "-it" } else { "-i" };
         let run = ["run", "--rm", terminal, "--network=none", image, "/bin/sh", "-c", command];
         let words: Vec<OsString> = self.context().iter().chain(&run).map(OsString::from).collect();
-        process::run_interactive(&program, &words)
+        process::run_interactive(&self.program(), &words)
     }
 
     /// The digest under which the registry has an image. The builder's program pulls it for that.
     pub fn digest(&self, image: &str, log: &Path) -> Result<Option<String>, ProcessError> {
         let pull: Vec<OsString> = self.context().iter().chain(&["pull", image]).map(OsString::from).collect();
-        run(self.kind, &pull, log)?;
+        run(&self.program(), self.kind, &pull, log, None)?;
         let format = "{{range .RepoDigests}}{{println .}}{{end}}";
         let inspect = [self.context(), vec!["image", "inspect", "--format", format, image]].concat();
         let said = process::answer(self.kind.program(), &inspect).unwrap_or_default();
@@ -240,9 +251,14 @@ pub fn platform(arch: Arch) -> &'static str {
 }
 
 /// Docker's own client builds by BuildKit only since 23, unless it is told to.
-fn run(kind: Kind, arguments: &[OsString], log: &Path) -> Result<(), ProcessError> {
-    let program = process::find(kind.program()).unwrap_or_else(|| kind.program().into());
-    process::run_logged(&program, arguments, log, move |command| {
+fn run(
+    program: &Path,
+    kind: Kind,
+    arguments: &[OsString],
+    log: &Path,
+    limit: Option<Duration>,
+) -> Result<(), ProcessError> {
+    process::run_within(limit, program, arguments, log, move |command| {
         process::lead_a_group(command);
         if kind == Kind::Docker {
             command.env("DOCKER_BUILDKIT", "1");
@@ -252,16 +268,19 @@ fn run(kind: Kind, arguments: &[OsString], log: &Path) -> Result<(), ProcessErro
 
 /// Whether a builder answers, and what it understands: it is asked, not guessed from a version, since client, daemon and
 /// frontend each have their own. The file's first stage is never built, so it need not be runnable, only readable.
-fn ask(kind: Kind, instance: Option<String>, scratch: &Path) -> Result<Builder, String> {
-    if process::find(kind.program()).is_none() {
-        return Err("not installed".to_owned());
-    }
+fn ask(
+    program: &Path,
+    kind: Kind,
+    instance: Option<String>,
+    scratch: &Path,
+    patience: Duration,
+) -> Result<Builder, String> {
     let (log, output, context) = (scratch.join("log"), scratch.join("output"), scratch.join("context"));
     let mut last = Vec::new();
     let forms = kind.forms().iter().flat_map(|progress| kind.cuts().iter().map(move |cut| (*progress, *cut)));
     for (progress, cut) in forms {
-        let run = if cut == Cut::Step { "RUN --network=none [\"/none\"]\n" } else { "" };
-        let text = format!("FROM scratch AS unused\n{run}FROM scratch AS asked\nCOPY Dockerfile /\n");
+        let step = if cut == Cut::Step { "RUN --network=none [\"/none\"]\n" } else { "" };
+        let text = format!("FROM scratch AS unused\n{step}FROM scratch AS asked\nCOPY Dockerfile /\n");
         let dockerfile = context.join("Dockerfile");
         let written = fs_err::create_dir_all(&context).and_then(|()| fs_err::write(&dockerfile, text));
         written.map_err(|error| error.to_string())?;
@@ -274,14 +293,27 @@ fn ask(kind: Kind, instance: Option<String>, scratch: &Path) -> Result<Builder, 
             cut: false,
             output: Output::Folder(&output),
         };
-        match builder.run(&order, &log) {
+        match run(program, kind, &builder.arguments(&order), &log, Some(patience)) {
             Ok(()) if output.join("Dockerfile").is_file() => return Ok(builder),
             Ok(()) => last = vec!["it builds, but writes no output".to_owned()],
             Err(ProcessError::Failed { last: said, .. }) => last = said,
+            Err(ProcessError::Late { limit, .. }) => {
+                return Err(format!("does not answer within {limit:?}"));
+            }
             Err(error) => return Err(error.to_string()),
         }
     }
-    Err(last.pop().unwrap_or_else(|| "it fails without a word".to_owned()))
+    Err(reason(&last).unwrap_or("it fails without a word").to_owned())
+}
+
+/// The line of a program's last ones that says why it failed: advice may follow it.
+pub fn reason(last: &[String]) -> Option<&str> {
+    let starts = ["ERROR", "Error"];
+    let holds = ["unknown", "Cannot connect"];
+    let tells = |line: &&String| {
+        starts.iter().any(|word| line.starts_with(word)) || holds.iter().any(|word| line.contains(word))
+    };
+    last.iter().find(tells).or(last.last()).map(String::as_str)
 }
 
 #[cfg(test)]
@@ -317,6 +349,59 @@ mod tests {
             let rest = "--target result --file /c/Dockerfile --output type=local,dest=/o /c";
             let expected = format!("{start}--platform linux/arm64 {network}{rest}");
             assert_eq!(words(&builder, Output::Folder(Path::new("/o"))), expected);
+        }
+    }
+
+    #[test]
+    fn the_reason_is_told_and_not_the_advice_after_it() {
+        let table: [(&[&str], Option<&str>); 5] = [
+            (&[], None),
+            (
+                &[
+                    "ERROR: BuildKit is enabled but the buildx component is missing or broken.",
+                    "       Install the buildx component to build images with BuildKit:",
+                    "       https://docs.docker.com/go/buildx/",
+                ],
+                Some("ERROR: BuildKit is enabled but the buildx component is missing or broken."),
+            ),
+            (
+                &["docker: unknown command: docker buildx", "Run 'docker --help' for more information"],
+                Some("docker: unknown command: docker buildx"),
+            ),
+            (
+                &["Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?", "", "see --help"],
+                Some("Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?"),
+            ),
+            (&["#1 load", "failed to dial: connection refused"], Some("failed to dial: connection refused")),
+        ];
+        for (lines, expected) in table {
+            let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+            assert_eq!(reason(&lines), expected);
+        }
+    }
+
+    /// A client that waits for its daemon: it is ended with what it has started, and the other forms are not tried.
+    #[test]
+    fn one_that_never_answers_is_ended() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a folder");
+        let program = dir.path().join("docker");
+        let pid = dir.path().join("pid");
+        let script = format!("#!/bin/sh\nsleep 600 &\necho $! >>{}\nwait\n", pid.display());
+        fs_err::write(&program, script).expect("written");
+        fs_err::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("executable");
+        let answer = ask(&program, Kind::Docker, None, dir.path(), Duration::from_secs(1));
+        assert_eq!(answer, Err("does not answer within 1s".to_owned()));
+        let pid = fs_err::read_to_string(&pid).expect("it was started");
+        assert_eq!(pid.lines().count(), 1, "asked once");
+        let alive = || {
+            let words = fs_err::read_to_string(format!("/proc/{}/cmdline", pid.trim()));
+            words.is_ok_and(|words| words.contains("sleep"))
+        };
+        let end = std::time::Instant::now() + Duration::from_secs(10);
+        while alive() {
+            assert!(std::time::Instant::now() < end, "its child lives");
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 
