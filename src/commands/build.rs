@@ -26,7 +26,7 @@ use crate::target::Arch;
 use crate::toolchain::{self, Toolchain};
 use crate::vendor::{self, Project, VendorError};
 
-use super::chosen::{Chosen, Places};
+use super::chosen::{Bases, Chosen, Places};
 use super::setup;
 
 /// Compile, pack and audit the layers of recipes
@@ -56,9 +56,8 @@ pub struct Args {
     /// context of `docker context create`, which may be another machine; may be given for each architecture
     #[arg(long, value_name = "[ARCH=]NAME")]
     pub builder: Vec<NamedBuilder>,
-    /// Build for a base that is past its end
-    #[arg(long)]
-    pub allow_deprecated: bool,
+    #[command(flatten)]
+    pub bases: Bases,
     /// Write NAME-ARCH/{runtime.zip,vendor.zip,manifest.json} into this folder
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
@@ -88,11 +87,8 @@ pub enum Format {
 }
 
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
-    let all = Chosen::all(&args.recipes, args.arch)?;
-    for chosen in &all {
-        chosen.current(args.allow_deprecated)?;
-        chosen.check()?;
-    }
+    let all = Chosen::all(&args.recipes, args.arch, args.bases)?;
+    all.iter().try_for_each(Chosen::check)?;
     let mut built = Vec::new();
     let mut outcome = Outcome::Done;
     for chosen in &all {

@@ -105,6 +105,14 @@ impl Places {
     }
 }
 
+/// Which bases will do.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Bases {
+    /// Take a base that is past its end
+    #[arg(long)]
+    pub allow_deprecated: bool,
+}
+
 /// A recipe that was read, and what it is to be built for.
 pub struct Chosen {
     pub recipe: Recipe,
@@ -117,7 +125,7 @@ pub struct Chosen {
 /// The base is past its end.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("`{base}` is deprecated: {reason}")]
-#[diagnostic(help("write `base = \"al2023\"`, or leave it out; `--allow-deprecated` builds all the same"))]
+#[diagnostic(help("write `base = \"al2023\"`, or leave it out; `--allow-deprecated` takes it all the same"))]
 struct Deprecated {
     base: String,
     reason: String,
@@ -125,28 +133,21 @@ struct Deprecated {
 
 impl Chosen {
     /// One recipe, for the first architecture that it is for.
-    pub fn one(recipe: &Path) -> Result<Self, Failure> {
+    pub fn one(recipe: &Path, bases: Bases) -> Result<Self, Failure> {
         let read = recipe::load(recipe).map_err(Failure::input)?;
         let arch = read.arch.first().copied().unwrap_or(Arch::host());
-        Self::new(read, arch)
+        Self::new(read, arch, bases)
     }
 
-    fn new(recipe: Recipe, arch: Arch) -> Result<Self, Failure> {
+    fn new(recipe: Recipe, arch: Arch, bases: Bases) -> Result<Self, Failure> {
         let catalogue = Catalogue::beside(&recipe.file).map_err(Failure::input)?;
         let lock = Lockfile::beside(&recipe.file).map_err(Failure::input)?;
         let image = base_image(&recipe, &catalogue)?;
+        if let Some(reason) = image.deprecated.as_ref().filter(|_| !bases.allow_deprecated) {
+            return Err(Failure::input(Deprecated { base: image.name.clone(), reason: reason.clone() }));
+        }
         let target = Target { arch, base: image.base() };
         Ok(Self { recipe, catalogue, lock, image, target })
-    }
-
-    /// Refuses a base that is past its end, unless the user says that it is wanted.
-    pub fn current(&self, allow_deprecated: bool) -> Result<(), Failure> {
-        match &self.image.deprecated {
-            Some(reason) if !allow_deprecated => {
-                Err(Failure::input(Deprecated { base: self.image.name.clone(), reason: reason.clone() }))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// What the steps run in, if a container engine runs them: the base by its digest where the lock holds one.
@@ -156,7 +157,7 @@ impl Chosen {
     }
 
     /// The recipes named, or the one that is meant when none is; each for every architecture asked for.
-    pub fn all(recipes: &[PathBuf], arch: Option<Arch>) -> Result<Vec<Self>, Failure> {
+    pub fn all(recipes: &[PathBuf], arch: Option<Arch>, bases: Bases) -> Result<Vec<Self>, Failure> {
         let files = match recipes {
             [] => vec![recipe::choose(Path::new("")).map_err(Failure::input)?],
             named => named.to_vec(),
@@ -170,7 +171,7 @@ impl Chosen {
                 None => recipe.arch.clone(),
             };
             for arch in archs {
-                all.push(Self::new(recipe.clone(), arch)?);
+                all.push(Self::new(recipe.clone(), arch, bases)?);
             }
         }
         Ok(all)

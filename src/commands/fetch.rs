@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use crate::recipe::Engine;
 use crate::toolchain;
 
-use super::chosen::{Chosen, Places};
+use super::chosen::{Bases, Chosen, Places};
 
 /// Fill the store, so that `build --offline` needs no network
 #[derive(Debug, clap::Args)]
@@ -24,11 +24,13 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub context: Option<PathBuf>,
     #[command(flatten)]
+    pub bases: Bases,
+    #[command(flatten)]
     pub places: Places,
 }
 
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
-    let all = Chosen::all(&args.recipes, None)?;
+    let all = Chosen::all(&args.recipes, None, args.bases)?;
     // A base image has its own compiler.
     let local = all.iter().any(|chosen| chosen.recipe.engine != Engine::Container);
     let mut wanted: Vec<_> = local.then(toolchain::zig_pinned).into_iter().collect();

@@ -11,7 +11,7 @@ use crate::plan;
 use crate::process::ProcessError;
 use crate::recipe::Engine;
 
-use super::chosen::Chosen;
+use super::chosen::{Bases, Chosen};
 
 /// Write phplayer.lock: exact versions that never move by themselves
 ///
@@ -37,6 +37,8 @@ pub struct Args {
     /// The builder to ask: buildx, docker, podman, nerdctl or finch
     #[arg(long, value_name = "NAME")]
     pub builder: Option<String>,
+    #[command(flatten)]
+    pub bases: Bases,
 }
 
 /// The registry's digest of a base image could not be had.
@@ -51,7 +53,7 @@ struct NoDigest {
 }
 
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
-    let all = Chosen::all(&args.recipes, None)?;
+    let all = Chosen::all(&args.recipes, None, args.bases)?;
     let files: BTreeSet<PathBuf> = all.iter().map(|chosen| Lockfile::path_beside(&chosen.recipe.file)).collect();
     let mut outcome = Outcome::Done;
     for file in files {

@@ -12,7 +12,7 @@ use crate::plan::{Inputs, Plan, why};
 use crate::store::Store;
 use crate::target::Arch;
 
-use super::chosen::{Chosen, Places};
+use super::chosen::{Bases, Chosen, Places};
 
 /// Show what a build would do, and why
 ///
@@ -30,6 +30,8 @@ pub struct Args {
     /// Build for this architecture, whatever the recipe says
     #[arg(long)]
     pub arch: Option<Arch>,
+    #[command(flatten)]
+    pub bases: Bases,
     #[command(flatten)]
     pub places: Places,
     /// How to answer
@@ -58,7 +60,7 @@ struct NotOne {
 }
 
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
-    let all = Chosen::all(&args.recipes, args.arch)?;
+    let all = Chosen::all(&args.recipes, args.arch, args.bases)?;
     if let Format::Dockerfile | Format::Bake = args.format {
         let contained = |chosen: &Chosen| Ok((chosen.container_plan()?, chosen.pinned_image()));
         let plans: Vec<(Plan, Image)> = all.iter().map(contained).collect::<Result<_, Failure>>()?;

@@ -12,7 +12,7 @@ use crate::plan::StepId;
 use crate::recipe::Engine;
 use crate::toolchain::Toolchain;
 
-use super::chosen::{Chosen, Places};
+use super::chosen::{Bases, Chosen, Places};
 
 /// Open a shell in a step's sandbox, with what its last failure left
 #[derive(Debug, clap::Args)]
@@ -31,6 +31,8 @@ pub struct Args {
     #[arg(long, value_name = "[ARCH=]NAME")]
     pub builder: Vec<NamedBuilder>,
     #[command(flatten)]
+    pub bases: Bases,
+    #[command(flatten)]
     pub places: Places,
 }
 
@@ -44,7 +46,7 @@ struct NoSuchStep {
 }
 
 pub fn run(args: Args, console: &Console) -> Result<Outcome, Failure> {
-    let chosen = Chosen::one(&args.recipe)?;
+    let chosen = Chosen::one(&args.recipe, args.bases)?;
     let wanted = args.engine.unwrap_or(chosen.recipe.engine);
     let named = NamedBuilder::of(&args.builder, chosen.target.arch);
     let choice = choice::choose(wanted, chosen.target, named).map_err(Failure::machine)?;

@@ -291,10 +291,17 @@ fn an_interrupt_ends_the_builder_too() {
 fn a_base_past_its_end_is_refused_with_the_reason() {
     let world = World::new();
     world.write("phplayer.toml", "name = \"x\"\nphp = \"8.4\"\nbase = \"al2\"\nextensions = []\n");
-    let said = world.run(&["build"]);
-    assert_eq!(said.code, 2, "{}", said.stderr);
-    assert!(said.stderr.contains("`al2` is deprecated") && said.stderr.contains("2026-07-31"), "{}", said.stderr);
-    assert!(said.stderr.contains("--allow-deprecated"), "{}", said.stderr);
+    let verbs = ["build", "lock", "lock --check", "fetch", "shell phplayer.toml php:8.4.24", "plan"];
+    let plans = ["text", "json", "github", "dockerfile", "bake"].map(|format| format!("plan --format {format}"));
+    for words in verbs.into_iter().map(str::to_owned).chain(plans) {
+        let said = world.run(&words.split(' ').collect::<Vec<_>>());
+        assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{words}: {}", said.stderr);
+        for part in ["`al2` is deprecated", "2026-07-31", "--allow-deprecated"] {
+            assert!(said.stderr.contains(part), "{words}: no {part} in {}", said.stderr);
+        }
+    }
+    let said = world.run(&["plan", "--format", "github", "--allow-deprecated"]);
+    assert!(said.code == 0 && said.stdout.contains("\"recipe\":\"phplayer.toml\""), "{}", said.stderr);
     let mut command = world.command(&["build", "--allow-deprecated", "--engine", "container"]);
     fs_err::create_dir_all(world.path("bin")).unwrap();
     command.env("PATH", world.path("bin"));
