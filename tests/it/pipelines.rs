@@ -144,6 +144,18 @@ fn the_buildspec_is_one() {
     }
 }
 
+/// cargo takes a commit for `--rev` and nothing else: a tag has an option of its own.
+#[test]
+fn both_pipelines_install_a_tag() {
+    for pipeline in ["github-actions", "codebuild"] {
+        let text = template(&[pipeline]);
+        assert!(text.contains(&format!("PHPLAYER_TAG: v{} # fill in", env!("CARGO_PKG_VERSION"))), "{text}");
+        for line in text.lines().filter(|line| line.contains("cargo install")) {
+            assert!(line.contains("--git \"$PHPLAYER_GIT\" --tag \"$PHPLAYER_TAG\" phplayer"), "{line}");
+        }
+    }
+}
+
 /// A folder is judged as a layer's content: the zips in it would go unread, and the manifest beside them is no part of one.
 #[test]
 fn both_pipelines_audit_the_zips_that_a_build_leaves() {
