@@ -1,7 +1,11 @@
 //! Which recipe, for which architecture, with which store: what several verbs ask alike.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
+
+use clap::builder::{StringValueParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, Command};
 
 use crate::catalogue::{BaseImage, Catalogue};
 use crate::console::Console;
@@ -23,13 +27,20 @@ pub enum StorePlace {
     Shared(Location),
 }
 
-impl FromStr for StorePlace {
-    type Err = NotALocation;
+/// Reads `--store`. clap would show a wrong value as it was written, with the key that may stand in it.
+#[derive(Clone)]
+struct StoreParser;
 
-    fn from_str(text: &str) -> Result<Self, NotALocation> {
+impl TypedValueParser for StoreParser {
+    type Value = StorePlace;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<StorePlace, clap::Error> {
+        let text = StringValueParser::new().parse_ref(command, arg, value)?;
         match text.contains("://") {
-            true => text.parse().map(Self::Shared),
-            false => Ok(Self::Here(text.into())),
+            true => text.parse().map(StorePlace::Shared).map_err(|error: NotALocation| {
+                command.clone().error(ErrorKind::ValueValidation, format!("--store: {error}"))
+            }),
+            false => Ok(StorePlace::Here(text.into())),
         }
     }
 }
@@ -45,7 +56,7 @@ struct SharedNowhere(NotALocation);
 pub struct Places {
     /// Keep sources and finished steps in this folder [default: $XDG_CACHE_HOME/phplayer]; or, at s3://BUCKET/PREFIX,
     /// share finished steps with other machines; may be given once for each [shared: env PHPLAYER_SHARED_STORE]
-    #[arg(long, value_name = "DIR|URL", env = "PHPLAYER_STORE")]
+    #[arg(long, value_name = "DIR|URL", env = "PHPLAYER_STORE", hide_env_values = true, value_parser = StoreParser)]
     pub store: Vec<StorePlace>,
     /// Take finished steps from the shared store and put none there: for jobs that build what nobody has read yet
     #[arg(long, env = "PHPLAYER_STORE_READONLY", value_parser = clap::builder::FalseyValueParser::new())]

@@ -10,7 +10,7 @@ pub struct Location {
     prefix: String,
 }
 
-/// The text is no address of a shared store.
+/// The text, in which nothing secret stands any more, is no address of a shared store.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is no address of a shared store: s3://BUCKET or s3://BUCKET/PREFIX is expected")]
 pub struct NotALocation(String);
@@ -48,7 +48,7 @@ impl FromStr for Location {
     type Err = NotALocation;
 
     fn from_str(text: &str) -> Result<Self, NotALocation> {
-        let wrong = || NotALocation(text.to_owned());
+        let wrong = || NotALocation(masked(text));
         let rest = text.strip_prefix("s3://").ok_or_else(wrong)?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let prefix = prefix.trim_matches('/');
@@ -60,6 +60,14 @@ impl FromStr for Location {
             && !prefix.split('/').any(|part| part == ".." || part == ".");
         good.then(|| Self { bucket: bucket.to_owned(), prefix: prefix.to_owned() }).ok_or_else(wrong)
     }
+}
+
+/// Keys stand before `@`, signatures after `?`: what is shown of a wrong address must not be what its owner has to change.
+fn masked(text: &str) -> String {
+    let (scheme, rest) = text.split_at(text.find("://").map_or(0, |at| at + "://".len()));
+    let rest = rest.rsplit_once('@').map_or_else(|| rest.to_owned(), |(_, place)| format!("***@{place}"));
+    let rest = rest.split_once('?').map_or_else(|| rest.clone(), |(place, _)| format!("{place}?***"));
+    format!("{scheme}{rest}")
 }
 
 #[cfg(test)]
@@ -81,6 +89,21 @@ mod tests {
             ["builds", "https://builds", "s3://", "s3://x", "s3://key:secret@builds", "s3://builds/a?b", "s3://b c/d"]
         {
             assert!(text.parse::<Location>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_secret_is_not_shown() {
+        let table = [
+            ("s3://key:se/cr@t@builds/x", "s3://***@builds/x"),
+            ("s3://builds/x?X-Amz-Signature=secret", "s3://builds/x?***"),
+            ("https://key:secret@builds?secret@", "https://***@"),
+            ("key:secret@builds", "***@builds"),
+            ("https://builds", "https://builds"),
+        ];
+        for (text, shown) in table {
+            let error = text.parse::<Location>().expect_err(text).to_string();
+            assert!(error.starts_with(&format!("`{shown}` is no address")), "{error}");
         }
     }
 }

@@ -412,6 +412,27 @@ fn an_address_that_is_none_is_shown_with_what_is_expected() {
 }
 
 #[test]
+fn a_key_in_an_address_is_not_shown() {
+    let world = World::new();
+    world.write("phplayer.toml", "name = \"small\"\nphp = \"8.4\"\nextensions = [\"ctype\"]\n");
+    let address = format!("s3://{KEY}:{SECRET}@builds");
+    let set = |name: &str| {
+        let mut command = world.command(&["build"]);
+        command.env(name, &address);
+        world.said(command.output().unwrap())
+    };
+    let all = [world.run(&["build", "--store", &address]), set("PHPLAYER_STORE"), set("PHPLAYER_SHARED_STORE")];
+    for said in all {
+        assert_eq!(said.code, 2, "{}", said.stderr);
+        assert!(said.stderr.contains("`s3://***@builds` is no address of a shared store"), "{}", said.stderr);
+        assert!(!said.stderr.contains(SECRET) && !said.stderr.contains(KEY), "{}", said.stderr);
+    }
+    let mut help = world.command(&["build", "--help"]);
+    let said = world.said(help.env("PHPLAYER_STORE", &address).output().unwrap());
+    assert!(said.code == 0 && !said.stdout.contains(SECRET), "{}", said.stdout);
+}
+
+#[test]
 fn offline_asks_no_shared_store() {
     let (world, s3) = (World::new(), FakeS3::start());
     world.write("phplayer.toml", "name = \"small\"\nphp = \"8.4\"\nextensions = [\"ctype\"]\n");
