@@ -49,6 +49,8 @@ struct State {
     there: BTreeSet<Digest>,
     /// Keys whose objects are there and of no use.
     damaged: BTreeSet<Digest>,
+    /// Those of them that this machine may not replace.
+    stuck: BTreeSet<Digest>,
 }
 
 /// A step's name for people, and the key that its output is known by.
@@ -77,7 +79,8 @@ impl Remote {
 
     fn of(bucket: Bucket, access: Access) -> Self {
         let writes = access == Access::ReadWrite;
-        let state = State { reads: true, writes, there: BTreeSet::new(), damaged: BTreeSet::new() };
+        let state =
+            State { reads: true, writes, there: BTreeSet::new(), damaged: BTreeSet::new(), stuck: BTreeSet::new() };
         Self { bucket, access, state: Mutex::new(state) }
     }
 
@@ -141,7 +144,7 @@ impl Remote {
     /// Whether [`Remote::push`] would still send anything for this key.
     pub fn wants(&self, key: &Digest) -> bool {
         let state = self.state();
-        state.writes && !state.there.contains(key)
+        state.writes && !state.there.contains(key) && !state.stuck.contains(key)
     }
 
     /// Sends a step's output unless it is there; `draft` is an empty folder of the caller's.
@@ -165,9 +168,22 @@ impl Remote {
             }
             Err(trouble) => {
                 reporter.event(Event::MoveEnded { step: named.step.to_owned(), way: Way::Push });
-                self.lose(Way::Push, &trouble, reporter);
+                let damaged = self.state().damaged.contains(named.key);
+                match trouble {
+                    Trouble::Refused { status: 400..=499, .. } if damaged => self.leave(named, &trouble, reporter),
+                    trouble => self.lose(Way::Push, &trouble, reporter),
+                }
             }
         }
+    }
+
+    /// A bucket whose objects are written once refuses to have one replaced, and takes new ones all the same.
+    fn leave(&self, named: Named<'_>, trouble: &Trouble, reporter: &dyn Reporter) {
+        self.state().stuck.insert(*named.key);
+        let (step, place) = (named.step, self.bucket.location().object(&named.object()));
+        reporter.event(Event::Warning {
+            text: format!("{step} in the shared store stays damaged: {trouble}; remove {place} by hand"),
+        });
     }
 
     /// The bytes that were sent; none if the object was there, or came there meanwhile.

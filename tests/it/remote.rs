@@ -94,10 +94,14 @@ impl Machine {
     }
 
     fn push(&self, text: &str) {
+        self.push_as(key(), text);
+    }
+
+    fn push_as(&self, key: Digest, text: &str) {
         let tree = self.folder.path().join("tree");
         fs_err::create_dir_all(tree.join("lib")).unwrap();
         fs_err::write(tree.join("lib/libz.a"), text).unwrap();
-        self.remote.push(Named { step: "lib:zlib", key: &key() }, &tree, &self.draft(), &self.told);
+        self.remote.push(Named { step: "lib:zlib", key: &key }, &tree, &self.draft(), &self.told);
     }
 
     /// The text that came, if any did.
@@ -159,6 +163,25 @@ fn a_damaged_object_is_told_and_replaced() {
         assert_eq!(s3.object(&object()).bytes, whole.bytes, "{why}");
         assert_eq!(Machine::new(&s3).pull().as_deref(), Some("archive"), "{why}");
     }
+}
+
+/// A policy that lets every object be written once is no reason to push nothing more.
+#[test]
+fn a_damaged_object_that_may_not_be_replaced_is_told_alone() {
+    let s3 = FakeS3::start();
+    Machine::new(&s3).push("archive");
+    s3.change(&object(), |object| object.bytes[20] ^= 1);
+    let machine = Machine::new(&s3);
+    assert_eq!(machine.pull(), None);
+    s3.fail(Call::Put, Fault::Refuse(403, "AccessDenied"), 1);
+    machine.push("archive");
+    machine.push("archive");
+    let lines = machine.lines();
+    assert_eq!((lines.len(), s3.count(Call::Put)), (2, 2), "told once, and not tried again: {lines:?}");
+    assert!(lines[1].contains("lib:zlib in the shared store stays damaged") && lines[1].contains("403"), "{lines:?}");
+    assert!(lines[1].contains(&format!("remove {} by hand", object().trim_start_matches("builds/"))), "{lines:?}");
+    machine.push_as(Digest::of(b"another"), "archive");
+    assert_eq!((machine.lines().last().unwrap().as_str(), s3.names().len()), ("Push lib:zlib", 2));
 }
 
 #[test]
