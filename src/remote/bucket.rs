@@ -176,7 +176,8 @@ impl Bucket {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        self.bounded(async { call.await.map_err(trouble) }, limit)
+        let region = self.client.config().region().map(Region::as_ref);
+        self.bounded(async { call.await.map_err(|error| trouble(error, region)) }, limit)
     }
 
     /// Waits so long and no longer, and not after Ctrl-C.
@@ -230,19 +231,26 @@ async fn copy(mut body: ByteStream, into: &Path) -> Result<u64, Trouble> {
     Ok(size)
 }
 
-fn trouble<E>(error: SdkError<E, HttpResponse>) -> Trouble
+/// `ours`: the region that the call was signed for.
+fn trouble<E>(error: SdkError<E, HttpResponse>, ours: Option<&str>) -> Trouble
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
     match &error {
-        SdkError::ServiceError(context) if context.raw().status().as_u16() == 301 => {
-            Trouble::OtherRegion(context.raw().headers().get("x-amz-bucket-region").map(str::to_owned))
+        SdkError::ServiceError(context) => {
+            let status = context.raw().status().as_u16();
+            let code = context.err().code().unwrap_or("no code");
+            let region = context.raw().headers().get("x-amz-bucket-region");
+            // S3 redirects, or refuses what was signed for another region; what answers HEAD has no body and so no code.
+            let elsewhere = status == 301
+                || code == "AuthorizationHeaderMalformed"
+                || matches!(status, 400 | 403) && region.is_some_and(|region| Some(region) != ours);
+            if elsewhere {
+                return Trouble::OtherRegion(region.map(str::to_owned));
+            }
+            let message = context.err().message().unwrap_or("refused").to_owned();
+            Trouble::Refused { status, code: code.to_owned(), message }
         }
-        SdkError::ServiceError(context) => Trouble::Refused {
-            status: context.raw().status().as_u16(),
-            code: context.err().code().unwrap_or("no code").to_owned(),
-            message: context.err().message().unwrap_or("refused").to_owned(),
-        },
         SdkError::TimeoutError(_) => Trouble::Slow,
         SdkError::DispatchFailure(failure) if failure.is_timeout() => Trouble::Slow,
         _ => match no_credentials(&error) {

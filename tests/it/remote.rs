@@ -275,18 +275,31 @@ fn without_credentials_it_is_said_in_one_line_and_nothing_is_asked() {
 
 #[test]
 fn a_bucket_in_another_region_is_told_with_the_way_out() {
-    for (call, act) in [(Call::Get, true), (Call::Head, false)] {
-        let s3 = FakeS3::start();
-        s3.fail(call, Fault::OtherRegion("us-west-2"), 9);
-        let machine = Machine::new(&s3);
-        if act {
-            assert_eq!(machine.pull(), None);
+    let refusals = [(301, "PermanentRedirect"), (400, "AuthorizationHeaderMalformed"), (403, "AccessDenied")];
+    for (status, code) in refusals {
+        for (call, act) in [(Call::Get, true), (Call::Head, false)] {
+            let s3 = FakeS3::start();
+            s3.fail(call, Fault::InRegion(status, code, "us-west-2"), 9);
+            let machine = Machine::new(&s3);
+            if act {
+                assert_eq!(machine.pull(), None);
+            }
+            machine.push("archive");
+            let lines = machine.lines();
+            assert_eq!(lines.len(), 1, "{status}: {lines:?}");
+            assert!(lines[0].contains("the bucket is in us-west-2: say so with AWS_REGION"), "{status}: {lines:?}");
         }
-        machine.push("archive");
-        let lines = machine.lines();
-        assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].contains("the bucket is in us-west-2: say so with AWS_REGION"), "{lines:?}");
     }
+    let s3 = FakeS3::start();
+    s3.fail(Call::Get, Fault::Refuse(400, "AuthorizationHeaderMalformed"), 9);
+    let machine = Machine::new(&s3);
+    assert_eq!(machine.pull(), None);
+    assert!(machine.lines()[0].contains("the bucket is in another region"), "{:?}", machine.lines());
+    let s3 = FakeS3::start();
+    s3.fail(Call::Get, Fault::InRegion(403, "AccessDenied", "eu-west-1"), 9);
+    let machine = Machine::new(&s3);
+    assert_eq!(machine.pull(), None);
+    assert!(machine.lines()[0].contains("cannot be read"), "its own region: {:?}", machine.lines());
 }
 
 #[test]

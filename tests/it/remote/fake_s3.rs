@@ -28,8 +28,8 @@ pub enum Fault {
     Dribble,
     /// The server does not know `If-None-Match`.
     NoConditions,
-    /// The bucket is in this region.
-    OtherRegion(&'static str),
+    /// Refused with this status and code, by a bucket in this region.
+    InRegion(u16, &'static str, &'static str),
 }
 
 #[derive(Clone, Debug)]
@@ -132,8 +132,9 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
         };
         let (status, headers, body) = match fault {
             Some(Fault::Refuse(status, code)) => refusal(status, code),
-            Some(Fault::OtherRegion(region)) => {
-                (301, format!("x-amz-bucket-region: {region}\r\n"), refusal(301, "PermanentRedirect").2)
+            Some(Fault::InRegion(status, code, region)) => {
+                let (_, headers, body) = refusal(status, code);
+                (status, format!("{headers}x-amz-bucket-region: {region}\r\n"), body)
             }
             Some(Fault::Silence(time)) => {
                 std::thread::sleep(time);
