@@ -28,9 +28,11 @@ pub struct Catalogue {
 pub enum CatalogueError {
     #[error("{}", .message)]
     #[diagnostic(help(
-        "php-extensions/ of phplayer itself holds examples; `phplayer generate schema extension` prints every key"
+        "php-extensions/{} of phplayer itself holds examples; `phplayer generate schema {}` prints every key",
+        room.folder(), room.schema()
     ))]
     Definition {
+        room: Room,
         message: String,
         #[source_code]
         text: NamedSource<String>,
@@ -52,10 +54,8 @@ impl Catalogue {
     /// The embedded definitions alone.
     pub fn embedded() -> Result<Self, CatalogueError> {
         let mut catalogue = Self::default();
-        for (folder, room) in
-            [("", Room::Extensions), ("libraries", Room::Libraries), ("php", Room::Php), ("bases", Room::Bases)]
-        {
-            let dir = if folder.is_empty() { Some(&EMBEDDED) } else { EMBEDDED.get_dir(folder) };
+        for room in [Room::Extensions, Room::Libraries, Room::Php, Room::Bases] {
+            let dir = if room.folder().is_empty() { Some(&EMBEDDED) } else { EMBEDDED.get_dir(room.folder()) };
             for file in dir.into_iter().flat_map(|dir| dir.files()) {
                 if file.path().extension().is_some_and(|extension| extension == "toml") {
                     let text = file.contents_utf8().unwrap_or_default();
@@ -97,22 +97,22 @@ impl Catalogue {
         };
         match room {
             Room::Extensions => {
-                let extension: Extension = read(file, text)?;
+                let extension: Extension = read(room, file, text)?;
                 named(&extension.name)?;
                 self.extensions.insert(stem, extension);
             }
             Room::Libraries => {
-                let library: Library = read(file, text)?;
+                let library: Library = read(room, file, text)?;
                 named(&library.name)?;
                 self.libraries.insert(stem, library);
             }
             Room::Php => {
-                let series: PhpSeries = read(file, text)?;
+                let series: PhpSeries = read(room, file, text)?;
                 named(&series.series)?;
                 self.php.insert(stem, series);
             }
             Room::Bases => {
-                let base: BaseImage = read(file, text)?;
+                let base: BaseImage = read(room, file, text)?;
                 named(&base.name)?;
                 self.bases.insert(stem, base);
             }
@@ -122,12 +122,34 @@ impl Catalogue {
 }
 
 /// Which kind of definition a folder holds.
-#[derive(Clone, Copy)]
-enum Room {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
     Extensions,
     Libraries,
     Php,
     Bases,
+}
+
+impl Room {
+    /// Below php-extensions/ of phplayer itself.
+    const fn folder(self) -> &'static str {
+        match self {
+            Room::Extensions => "",
+            Room::Libraries => "libraries",
+            Room::Php => "php",
+            Room::Bases => "bases",
+        }
+    }
+
+    /// What `phplayer generate schema` calls it.
+    const fn schema(self) -> &'static str {
+        match self {
+            Room::Extensions => "extension",
+            Room::Libraries => "library",
+            Room::Php => "php",
+            Room::Bases => "base",
+        }
+    }
 }
 
 fn definitions_in(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
@@ -145,8 +167,9 @@ fn definitions_in(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn read<T: serde::de::DeserializeOwned>(file: &Path, text: &str) -> Result<T, CatalogueError> {
+fn read<T: serde::de::DeserializeOwned>(room: Room, file: &Path, text: &str) -> Result<T, CatalogueError> {
     toml::from_str(text).map_err(|error| CatalogueError::Definition {
+        room,
         message: error.message().to_owned(),
         text: NamedSource::new(file.display().to_string(), text.to_owned()),
         span: error.span().map(SourceSpan::from),
@@ -184,6 +207,39 @@ mod tests {
         assert_eq!(catalogue.bases["al2023"].base(), Base::Al2023);
         assert_eq!(catalogue.bases["al2"].base().glibc_minor(), 26);
         assert!(catalogue.bases["al2"].deprecated.is_some());
+    }
+
+    #[test]
+    fn a_bases_mistake_is_shown_at_its_place() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("bases/b.toml");
+        fs_err::create_dir_all(dir.path().join("bases")).expect("a folder");
+        let good = "name = \"b\"\nsummary = \"B\"\nimage = \"reg/b:1\"\nsetup = [\"one\", \"two\"]\n\
+                    runtime = \"provided.al2023\"\nglibc = \"2.34\"\npolicy = \"al2023\"\n";
+        let table = [
+            ("\"reg/b:1\"", "\"\"", "`` is not the name of an image"),
+            ("\"reg/b:1\"", "\"reg/b: 1\"", "`reg/b: 1` is not the name of an image"),
+            ("\"reg/b:1\"", "\"-v\"", "`-v` is not the name of an image"),
+            ("\"two\"", "\"two\\nthree\"", "a command of `setup` stands on one line"),
+            ("\"two\"", "\"  \"", "a command of `setup` is empty"),
+            ("\"provided.al2023\"", "\"php8.4\"", "`php8.4` is no runtime that a layer of PHP runs in"),
+            ("\"2.34\"", "\"3\"", "`3` is not a glibc version"),
+        ];
+        fs_err::write(&file, good).expect("written");
+        assert!(Catalogue::beside(&dir.path().join("phplayer.toml")).is_ok());
+        for (right, wrong, expected) in table {
+            fs_err::write(&file, good.replace(right, wrong)).expect("written");
+            let error = Catalogue::beside(&dir.path().join("phplayer.toml")).expect_err(wrong);
+            let help = miette::Diagnostic::help(&error).expect("a way out").to_string();
+            assert!(help.contains("php-extensions/bases") && help.contains("generate schema base"), "{help}");
+            match error {
+                CatalogueError::Definition { message, span: Some(span), .. } => {
+                    assert!(message.contains(expected), "{wrong}: {message}");
+                    assert_eq!(Some(span.offset()), good.find(right), "{wrong}");
+                }
+                other => panic!("expected a mistake with its place, got {other:?}"),
+            }
+        }
     }
 
     #[test]
