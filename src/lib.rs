@@ -34,3 +34,4 @@ pub mod progress;
 pub mod aws;
 pub mod target;
 pub mod digest;
+pub mod address;

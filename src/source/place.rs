@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::address;
 use crate::digest::Digest;
 
 /// The kinds of place in the order in which they are asked; the first two need no network.
@@ -77,9 +78,9 @@ impl fmt::Display for Place {
         match self {
             Place::Store(path) => write!(f, "store {}", path.display()),
             Place::Folder(path) => write!(f, "folder {}", path.display()),
-            Place::Upstream(url) => write!(f, "{url}"),
-            Place::Mirror(url) => write!(f, "mirror {url}"),
-            Place::Debian(url) => write!(f, "Debian {url}"),
+            Place::Upstream(url) => f.write_str(&address::shown(url)),
+            Place::Mirror(url) => write!(f, "mirror {}", address::shown(url)),
+            Place::Debian(url) => write!(f, "Debian {}", address::shown(url)),
             Place::DebianUnknown(_) => write!(f, "Debian's pool"),
             Place::Python(requirement) => write!(f, "pip {requirement}"),
         }

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 /// From the top. `src/lib.rs` declares them in this order too.
-const ROOMS: [&str; 26] = [
+const ROOMS: [&str; 27] = [
     "cli",
     "commands",
     "failure",
@@ -31,7 +31,8 @@ const ROOMS: [&str; 26] = [
     "progress",
     "aws",
     "target",
-    "digest", // ground
+    "digest",
+    "address", // ground
 ];
 
 /// Where a crate, or a part of std, may be named. A path stands for the file and for the folder of that name.

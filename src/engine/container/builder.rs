@@ -144,7 +144,11 @@ impl Builder {
         let mut tried = Vec::new();
         for kind in kinds {
             let answer = match process::find(kind.program()) {
-                Some(program) => ask(&program, kind, instance.clone(), scratch.path(), PATIENCE),
+                Some(program) => {
+                    // A new builder of buildx fetches BuildKit itself when it is first asked.
+                    let patience = if instance.is_some() { 6 * PATIENCE } else { PATIENCE };
+                    ask(&program, kind, instance.clone(), scratch.path(), patience)
+                }
                 None => Err("not installed".to_owned()),
             };
             match answer {
