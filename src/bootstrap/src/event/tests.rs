@@ -1,11 +1,14 @@
 //! Table tests of the fronts, and every public example event there is.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::*;
+use examples::examples;
+
+#[path = "../../tests/it/examples.rs"]
+mod examples;
 
 fn parse(event: &Value) -> Request<'static> {
     Request::parse(event.to_string().leak().as_bytes()).unwrap()
@@ -182,26 +185,19 @@ fn a_plain_body_is_not_copied() {
     }
 }
 
-/// The folder of the examples: cargo knows where it has put the sources of our dev-dependency.
-fn examples() -> Vec<PathBuf> {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-    let metadata = std::process::Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version=1", "--offline", "--locked", "--filter-platform"])
-        .arg(format!("{}-unknown-linux-gnu", std::env::consts::ARCH))
-        .arg("--manifest-path")
-        .arg(manifest)
-        .output()
-        .unwrap();
-    let metadata: Value = serde_json::from_slice(&metadata.stdout).expect("cargo metadata");
-    let package =
-        metadata["packages"].as_array().unwrap().iter().find(|package| package["name"] == "aws_lambda_events");
-    let manifest = Path::new(package.unwrap()["manifest_path"].as_str().unwrap()).to_owned();
-    let folder = manifest.parent().unwrap().join("src/fixtures");
-    fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|e| e == "json"))
-        .collect()
+/// Every value's place, as a JSON pointer.
+fn places(value: &Value) -> Vec<String> {
+    let below = |key: &str, value: &Value| {
+        let key = key.replace('~', "~0").replace('/', "~1");
+        places(value).into_iter().map(|rest| format!("/{key}{rest}")).collect::<Vec<_>>()
+    };
+    let mut all = vec![String::new()];
+    match value {
+        Value::Object(map) => all.extend(map.iter().flat_map(|(key, value)| below(key, value))),
+        Value::Array(list) => all.extend(list.iter().enumerate().flat_map(|(at, value)| below(&at.to_string(), value))),
+        _ => {}
+    }
+    all
 }
 
 #[test]
@@ -220,9 +216,17 @@ fn every_public_example_is_a_request_or_clearly_none() {
             Err(problem) if name.contains("websocket-request") => assert_eq!(problem, NotHttp::WebSocket, "{name}"),
             Err(problem) => assert_eq!(problem, NotHttp::OtherSource, "{name}"),
         }
-        // Cut anywhere, an event may be anything but a reason to panic.
+        // Cut anywhere, or with anything in any place, an event may be anything but a reason to panic.
         for end in (0..event.len()).step_by(event.len() / 23 + 1) {
             let _ = Request::parse(&event[..end]);
+        }
+        let event: Value = serde_json::from_slice(&event).unwrap();
+        for place in places(&event) {
+            for replacement in [json!(null), json!(-1), json!([[null]])] {
+                let mut changed = event.clone();
+                *changed.pointer_mut(&place).unwrap() = replacement;
+                let _ = Request::parse(changed.to_string().as_bytes());
+            }
         }
     }
     for (name, front) in [

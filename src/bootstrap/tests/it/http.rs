@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::examples::examples;
 use crate::lambda::{Call, Function, Lambda};
 
 fn get(path: &str) -> Value {
@@ -308,4 +309,30 @@ fn a_php_that_does_not_start_is_an_init_error() {
 #[test]
 fn without_a_runtime_api_the_bootstrap_ends() {
     assert_eq!(site(&[("index.php", "")], "index.php").hang_up().code(), Some(1));
+}
+
+/// Whatever Lambda may bring: each is answered or refused, and the runtime goes on.
+#[test]
+fn every_public_example_event_costs_its_own_invocation_only() {
+    let mut site = site(&[("index.php", "<?php echo 'fine';")], "index.php");
+    let script = "<?php function index($event) { return 'fine'; }";
+    let mut function = Lambda::start(&Function { files: &[("index.php", script)], handler: "index", env: &[] });
+    let mut answered = 0;
+    for path in examples() {
+        let event = fs::read(&path).unwrap();
+        for event in [&event[..], &event[..event.len() / 2]] {
+            let call = site.invoke_bytes(event, Duration::from_secs(60));
+            match call.path.rsplit('/').next() {
+                Some("response") => answered += 1,
+                _ => assert_eq!(
+                    call.header("Lambda-Runtime-Function-Error-Type"),
+                    Some("Function.InvalidEvent"),
+                    "{path:?}"
+                ),
+            }
+        }
+        assert_eq!(function.invoke_bytes(&event, Duration::from_secs(60)).body, b"fine", "{path:?}");
+    }
+    assert!(answered > 20, "{answered}");
+    assert_eq!(body(&site.invoke(&get("/"))), "fine");
 }
