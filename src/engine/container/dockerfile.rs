@@ -104,12 +104,16 @@ pub fn folder(mount: &SourceMount) -> String {
 pub fn render(plan: &Plan, image: &Image, dialect: Dialect, start: Start<'_>) -> String {
     let mut text = format!(
         "# {}: PHP {} for {}, one stage a step. Written by phplayer {}.\n\
-         # Its context has each source, verified and unpacked, as sources/NAME-VERSION: `phplayer fetch --context DIR`.\n\n",
+         # Its context has each source, verified and unpacked, as sources/NAME-VERSION: `phplayer fetch --context DIR`.\n",
         plan.recipe,
         plan.php,
         plan.target,
         env!("CARGO_PKG_VERSION"),
     );
+    if !image.pinned {
+        text.push_str("# The base has no digest here: `phplayer lock --engine container` pins it.\n");
+    }
+    text.push('\n');
     match start {
         Start::Base => text.push_str(&set_up(plan, image, dialect.cut)),
         Start::SetUp(made) => drop(writeln!(text, "FROM {made} AS {SETUP}")),
