@@ -18,7 +18,7 @@ use rustix::process::Pid;
 
 use crate::answer::InitError;
 use crate::fastcgi::{self, Decoder, Params, Part};
-use crate::invocation::Patience;
+use crate::invocation::{Patience, START_LIMIT};
 use crate::log::{Level, Log};
 use crate::output;
 use crate::processes;
@@ -32,9 +32,6 @@ const LISTEN: &str = "/tmp/.phplayer.sock";
 const SOCKETS: (&str, &str, &str) = ("/tmp", ".phplayer-", ".sock");
 /// How often a wait looks whether the master still lives. A worker's death is seen at once, by its closed connection.
 const LOOK: Duration = Duration::from_millis(100);
-/// Lambda has its own for a start: 10 seconds, then once more with the function's timeout, more for a snapshot. It is as long
-/// as the longest of them.
-const START_LIMIT: Duration = Duration::from_secs(900);
 /// How long a new worker may take after one has died.
 const TRIAL: Duration = Duration::from_secs(1);
 

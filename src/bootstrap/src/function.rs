@@ -1,19 +1,15 @@
 //! Function mode: an event goes to a PHP function, whose return value is the response.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::answer::{Answer, FunctionError, InitError, RESPONSE_LIMIT, Reason};
 use crate::handler;
-use crate::invocation::{Invocation, Patience};
+use crate::invocation::{Invocation, Patience, START_LIMIT};
 use crate::log::Log;
 use crate::runtime_api::{ApiError, Reply};
 use crate::settings::{Isolation, Memory, PHP, Settings};
 use crate::worker::{Message, Report, Silence, Worker, describe};
-
-/// Lambda has its own for a start: 10 seconds, then once more with the function's timeout, more for a snapshot. It is as long
-/// as the longest of them.
-const START_LIMIT: Duration = Duration::from_secs(900);
 
 pub struct Function {
     handler: handler::Function,

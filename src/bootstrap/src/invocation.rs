@@ -75,6 +75,10 @@ impl Patience {
     }
 }
 
+/// How long PHP may take to start. Lambda has a limit of its own: 10 seconds, then once more with the function's timeout, more
+/// for a snapshot. This is as long as the longest of them.
+pub const START_LIMIT: Duration = Duration::from_secs(900);
+
 /// Lambda's longest timeout, which managed instances have.
 const LONGEST: Duration = Duration::from_secs(90 * 60);
 

@@ -35,7 +35,7 @@ pub fn kill_descendants(ancestor: Pid) {
 /// Stops every process of a group where it is; false if one does not stop at once.
 pub fn freeze_group(group: Pid) -> bool {
     let _ = kill_process_group(group, Signal::STOP);
-    soon(|| members(group).iter().all(|(_, state)| matches!(state.as_str(), "T" | "t" | "Z")))
+    soon(|| states(group).iter().all(|state| matches!(state.as_str(), "T" | "t" | "Z")))
 }
 
 /// Lets them go on.
@@ -46,7 +46,7 @@ pub fn thaw_group(group: Pid) {
 /// Kills every process of a group and waits for their deaths, whoever has inherited them.
 pub fn kill_group(group: Pid) {
     let _ = kill_process_group(group, Signal::KILL);
-    let _ = soon(|| members(group).iter().all(|(_, state)| state == "Z"));
+    let _ = soon(|| states(group).iter().all(|state| state == "Z"));
 }
 
 /// Waits until it is so, but not long.
@@ -101,10 +101,10 @@ pub fn descendants(ancestor: Pid) -> Vec<Pid> {
     found.split_off(1)
 }
 
-/// The processes of a group, with their states.
-fn members(group: Pid) -> Vec<(Pid, String)> {
-    let stats = all().filter_map(|process| Some((process, stat(process)?)));
-    stats.filter(|(_, stat)| stat.group == group.as_raw_pid()).map(|(process, stat)| (process, stat.state)).collect()
+/// What the processes of a group do.
+fn states(group: Pid) -> Vec<String> {
+    let stats = all().filter_map(stat);
+    stats.filter(|stat| stat.group == group.as_raw_pid()).map(|stat| stat.state).collect()
 }
 
 fn all() -> impl Iterator<Item = Pid> {
